@@ -1,0 +1,247 @@
+import type { Extent } from '@varve/cbt'
+import type { FullReason } from '@varve/planning'
+
+/** Times are ISO 8601 text, sizes bytes, ids UUID text unless said otherwise. */
+
+export type RunKind = 'backup' | 'restore'
+
+/**
+ *     queued -> preparing -> copying -> sealing -> finishing -> succeeded
+ *                  |            |          |           |-----> succeeded-with-damage   (restores)
+ *                  '------------'----------'---------> |-----> failed | cancelled
+ *
+ * `finishing` carries the outcome already; only the clean-up (lease, snapshot) is left. Restores skip `sealing`.
+ */
+export const RUN_STATES = [
+  'queued',
+  'preparing',
+  'copying',
+  'sealing',
+  'finishing',
+  'succeeded',
+  'succeeded-with-damage',
+  'failed',
+  'cancelled',
+] as const
+export type RunState = (typeof RUN_STATES)[number]
+export const ENDED_STATES: readonly RunState[] = ['succeeded', 'succeeded-with-damage', 'failed', 'cancelled']
+export type Outcome = 'succeeded' | 'succeeded-with-damage' | 'failed' | 'cancelled'
+
+/** The jobs of a run, in order; also the queue names. */
+export type RunStep = 'prepare-backup' | 'read-range' | 'seal-restore-point' | 'prepare-restore' | 'write-range' | 'finish-run'
+
+export interface Platform {
+  readonly id: string
+  readonly name: string
+  readonly kind: 'scp'
+  readonly url: string
+  readonly createdAt: string
+}
+/** Internal only: never leaves through the public API. */
+export interface PlatformWithCredentials extends Platform {
+  readonly credentials:
+    | { readonly username: string; readonly password: string }
+    | { readonly accessKey: string; readonly secretKey: string }
+}
+
+export interface Vm {
+  readonly id: string
+  readonly platformId: string
+  /** The platform's id of it. */
+  readonly platformVmId: string
+  readonly name: string
+  readonly power: string
+  readonly exclusions: readonly string[]
+  readonly disks: readonly { readonly diskId: string; readonly size: number; readonly excluded?: string }[]
+  readonly seenAt: string
+  /** Newest sealed restore point, null when there is none. */
+  readonly lastPoint: { readonly id: string; readonly createdAt: string } | null
+  readonly points: number
+}
+
+export interface BackupOptions {
+  /** Full even where an incremental is possible (reason `requested`). */
+  readonly full?: boolean
+  /** Turn CBT on for disks that have it off (default true). */
+  readonly enableCbt?: boolean
+}
+
+export interface RestoreOptions {
+  readonly target: 'new-vm' | 'original'
+  /** Only for `original`: write just what changed since the point (default false: everything). */
+  readonly differential?: boolean
+  /** Name of the new VM; default `<name>-restored-<time>`. */
+  readonly name?: string
+  /** Power on afterwards (default false). */
+  readonly powerOn?: boolean
+  /** What a damaged block does: leave a hole and go on (`continue`), or fail the run (default `fail`). */
+  readonly onDamage?: 'fail' | 'continue'
+}
+
+export interface RunTotals {
+  /** Bytes that CBT named (backup) or that the plan will write (restore). */
+  readonly planned: number
+  /** Bytes read from the source so far (backup: over NBD; restore: from the repository, stored size). */
+  readonly read: number
+  /** Bytes stored so far in packs and maps (backup) or written over NBD, holes not counted (restore). */
+  readonly written: number
+  /** Backup: changed-but-equal bytes that were not stored again. */
+  readonly unchanged: number
+  /** Bytes found to be zero and not stored / written as holes. */
+  readonly zero: number
+  readonly rangesTotal: number
+  readonly rangesDone: number
+}
+
+export interface Run {
+  readonly id: string
+  readonly kind: RunKind
+  readonly vmId: string
+  readonly vmName: string
+  readonly platformId: string
+  readonly state: RunState
+  readonly outcome: Outcome | null
+  /** Error code when it failed, e.g. `LEASE_OCCUPIED`; null otherwise. */
+  readonly reason: string | null
+  readonly message: string | null
+  readonly options: BackupOptions | RestoreOptions
+  readonly totals: RunTotals
+  readonly createdAt: string
+  readonly startedAt: string | null
+  readonly endedAt: string | null
+  /** Backup: the point it sealed. Restore: the point it restores. */
+  readonly restorePointId: string | null
+  /** Restore: the VM it writes to, as the platform names it. */
+  readonly targetPlatformVmId: string | null
+  readonly images: readonly Image[]
+  /** Warnings that users should see: disks left out, damage, CBT turned on. */
+  readonly notes: readonly string[]
+}
+
+/** One disk in one run. In a restore it is the image being written; the fields about the parent are then null. */
+export interface Image {
+  readonly id: string
+  readonly runId: string
+  readonly diskId: string
+  readonly diskSize: number
+  readonly blockSize: number
+  readonly kind: 'full' | 'incremental'
+  readonly reason: FullReason | null
+  readonly parentImageId: string | null
+  readonly totals: RunTotals
+}
+
+/** What must be cleaned up after a run, recorded before it is created. */
+export interface RunResources {
+  readonly snapshotName: string | null
+  readonly snapshotId: string | null
+  readonly leaseId: string | null
+  /** VM made for a restore to a new VM. */
+  readonly createdVmId: string | null
+}
+
+/** A run as the services work on it. */
+export interface RunForWork extends Run {
+  readonly platformVmId: string
+  readonly resources: RunResources
+  readonly checkpointId: string | null
+  readonly config: Readonly<Record<string, unknown>> | null
+  readonly cancelRequested: boolean
+}
+
+/** The newest sealed restore point of a VM as the parent of the next backup. */
+export interface ParentPoint {
+  readonly restorePointId: string
+  /** Decimal text of the 64-bit checkpoint id. */
+  readonly checkpointId: string
+  readonly images: readonly {
+    readonly imageId: string
+    readonly diskId: string
+    readonly diskSize: number
+    readonly blockSize: number
+    readonly cbt: boolean
+  }[]
+}
+
+/** One range to plan: which pages of which image, and (backup) which extents of them to read. */
+export interface NewRange {
+  readonly imageId: string
+  /** 0.. within the image; (imageId, index) is unique. */
+  readonly index: number
+  readonly firstPage: number
+  readonly pageCount: number
+  /** Backup: bytes to read, ascending. Restore full: empty = all non-zero blocks of the pages. Differential: only these. */
+  readonly extents: readonly Extent[]
+  /** Bytes to read or write. */
+  readonly bytes: number
+}
+
+export interface RangeForWork extends NewRange {
+  readonly id: string
+  readonly runId: string
+  readonly state: 'planned' | 'queued' | 'done' | 'failed'
+  readonly diskId: string
+  readonly diskSize: number
+  readonly blockSize: number
+  readonly kind: 'full' | 'incremental'
+  readonly parentImageId: string | null
+  readonly platformId: string
+  readonly leaseId: string | null
+  readonly snapshotId: string | null
+  /** Restore: the image whose blocks are written. */
+  readonly sourceImageId: string | null
+  readonly onDamage: 'fail' | 'continue'
+  readonly runState: RunState
+  readonly cancelRequested: boolean
+}
+
+/** What a read-range job reports. Idempotent per range: the first report wins. */
+export interface RangeResult {
+  readonly read: number
+  readonly written: number
+  readonly unchanged: number
+  readonly zero: number
+  /** Backup: encoded page references (see DESIGN.md, root), base64; empty for restores. */
+  readonly pages: string
+  /** Backup: packs and maps this range wrote. */
+  readonly objects: readonly { readonly key: string; readonly size: number; readonly kind: 'pack' | 'map' }[]
+  /** Restore: damaged extents that could not be restored. */
+  readonly damage: readonly (Extent & { readonly code: string })[]
+  /** Milliseconds waited for each. */
+  readonly time: { readonly source: number; readonly cpu: number; readonly store: number }
+}
+
+export interface RestorePoint {
+  readonly id: string
+  readonly vmId: string
+  readonly vmName: string
+  readonly runId: string
+  readonly createdAt: string
+  readonly checkpointId: string
+  readonly parentId: string | null
+  readonly chainId: string
+  readonly images: readonly PointImage[]
+  /** Bytes this point added to the repository. */
+  readonly stored: number
+}
+
+export interface PointImage {
+  readonly imageId: string
+  readonly diskId: string
+  readonly diskSize: number
+  readonly blockSize: number
+  readonly kind: 'full' | 'incremental'
+  readonly reason: FullReason | null
+  readonly read: number
+  readonly stored: number
+  readonly cbt: boolean
+}
+
+/** What `seal-restore-point` hands over for the one transaction that makes the point final. */
+export interface SealRequest {
+  readonly restorePointId: string
+  readonly createdAt: string
+  readonly manifestKey: string
+  readonly parentId: string | null
+  readonly images: readonly { readonly imageId: string; readonly rootKey: string; readonly merkleRoot: string; readonly cbt: boolean }[]
+}

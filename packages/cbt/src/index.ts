@@ -1,0 +1,1 @@
+export { type Extent, mergeExtents, totalLength } from './extent.ts'

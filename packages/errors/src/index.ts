@@ -1,0 +1,1 @@
+export { type ErrorFacts, type ErrorReport, type ErrorTable, errorReport, VarveError } from './varve-error.ts'

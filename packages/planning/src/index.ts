@@ -1,0 +1,1 @@
+export { FULL_REASONS, type FullReason } from './reasons.ts'

@@ -1,0 +1,54 @@
+/**
+ * The queues, one per kind of job, a fixed set (each name costs a sequence in Postgres). Payloads carry ids only.
+ * A job is a hint to look at the catalog; it may be delivered twice, late, or to two workers at once.
+ */
+export interface JobPayloads {
+  'prepare-backup': { readonly runId: string }
+  'read-range': { readonly runId: string; readonly rangeId: string }
+  'seal-restore-point': { readonly runId: string }
+  'prepare-restore': { readonly runId: string }
+  'write-range': { readonly runId: string; readonly rangeId: string }
+  'finish-run': { readonly runId: string }
+}
+export type JobName = keyof JobPayloads
+export const JOB_NAMES = [
+  'prepare-backup',
+  'read-range',
+  'seal-restore-point',
+  'prepare-restore',
+  'write-range',
+  'finish-run',
+] as const satisfies readonly JobName[]
+
+export interface Job<Name extends JobName> {
+  readonly name: Name
+  readonly payload: JobPayloads[Name]
+  /** 1 for the first delivery. */
+  readonly attempt: number
+  /** No further delivery will follow a failure of this one. */
+  readonly lastAttempt: boolean
+}
+
+export type JobHandler<Name extends JobName> = (job: Job<Name>, signal: AbortSignal) => Promise<void>
+
+export interface QueueDoor {
+  /**
+   * Add a job. The same `id` while a job of that id is waiting or active is the same job. Retried inside on passing faults of the server;
+   * then QUEUE_UNREACHABLE.
+   */
+  add<Name extends JobName>(
+    name: Name,
+    payload: JobPayloads[Name],
+    options: { readonly id: string; readonly delayMs?: number },
+  ): Promise<void>
+  /** Work on jobs until closed. A handler that throws is tried again with backoff, `attempts` times in all. */
+  work<Name extends JobName>(name: Name, handler: JobHandler<Name>, options: { readonly concurrency: number }): Promise<QueueWorker>
+  /** Waiting, active, delayed and failed jobs of a queue. */
+  counts(name: JobName): Promise<{ waiting: number; active: number; delayed: number; failed: number }>
+  close(): Promise<void>
+}
+
+export interface QueueWorker {
+  /** Stop taking jobs; wait for the ones under way up to `graceMs`, then abort their signals. */
+  close(graceMs?: number): Promise<void>
+}

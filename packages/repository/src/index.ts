@@ -1,0 +1,1 @@
+export type { ByteRange, Store, StoredObject } from './store.ts'

@@ -1,0 +1,32 @@
+/** The bytes that one `get` asks for; the whole object without it. */
+export interface ByteRange {
+  readonly offset: number
+  readonly length: number
+}
+
+export interface StoredObject {
+  readonly key: string
+  readonly size: number
+}
+
+/**
+ * Where a repository's objects live. Every implementation keeps these promises; the conformance suite in
+ * `@varve/repository/testing` checks them.
+ *
+ * - Durable and read-after-write: once `put` resolves, the object survives a crash and `get` sees it whole.
+ * - Atomic: an object is absent or whole, never partly there. Keys are used once; a `put` to an existing key replaces it.
+ * - `get` returns exactly the bytes asked for, or throws: OBJECT_NOT_FOUND, RANGE_INVALID (past the end), STORE_TRUNCATED.
+ * - `list` yields every key under the prefix, in no promised order; it may be slow and is never on the hot path.
+ * - `delete` of absent keys succeeds.
+ * - Errors are RepositoryErrors: STORE_UNAVAILABLE and STORE_THROTTLED (retryable), STORE_FULL, STORE_READ_ONLY, STORE_DENIED.
+ * - Nothing waits for ever: each call has a time limit of its own besides `signal`.
+ */
+export interface Store {
+  /** For logs and messages, without secrets: `s3://bucket/prefix`, `file:///path`. */
+  readonly url: string
+  put(key: string, bytes: Uint8Array, options?: { readonly sha256?: string; readonly signal?: AbortSignal }): Promise<void>
+  get(key: string, range?: ByteRange, options?: { readonly signal?: AbortSignal }): Promise<Uint8Array>
+  list(prefix: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<StoredObject>
+  delete(keys: readonly string[], options?: { readonly signal?: AbortSignal }): Promise<void>
+  close(): Promise<void>
+}

@@ -1,0 +1,8 @@
+export { type Close, Closer } from './closer.ts'
+export { loadConfig, type Static, showConfig, Type } from './config.ts'
+export { RUNTIME_ERRORS, RuntimeError } from './errors.ts'
+export { createLogger, LOG_LEVELS, type Logger, type LogLevel } from './log.ts'
+export { runProcess } from './run-process.ts'
+export { sleep } from './sleep.ts'
+export { formatBytes, formatDuration, GiB, KiB, MiB, TiB } from './units.ts'
+export { workerFile } from './worker-file.ts'
