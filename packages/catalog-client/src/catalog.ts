@@ -107,9 +107,7 @@ export interface Catalog {
   listPoints(vmId?: string): Promise<readonly RestorePoint[]>
   getPoint(id: string): Promise<RestorePoint>
   /** The saved VM configuration of a point and the platform it came from. */
-  getPointConfig(
-    id: string,
-  ): Promise<{
+  getPointConfig(id: string): Promise<{
     readonly config: Readonly<Record<string, unknown>>
     readonly platformId: string
     readonly platformVmId: string
