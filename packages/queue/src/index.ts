@@ -1,1 +1,3 @@
+export { QUEUE_ERRORS, QueueError, type QueueErrorCode } from './errors.ts'
+export { openQueue, type QueueOptions } from './open-queue.ts'
 export { JOB_NAMES, type Job, type JobHandler, type JobName, type JobPayloads, type QueueDoor, type QueueWorker } from './queue.ts'
