@@ -1,1 +1,8 @@
+export { follows, NO_CHECKPOINT, sameGeneration } from './checkpoint.ts'
+export { PLANNING_ERRORS, PlanningError } from './errors.ts'
+export { chooseKind, type FullChoice, fullBecause, isParentMaterial, type KindChoice, type KindQuestion, type ParentImage } from './kind.ts'
+export { planRanges, planWholeDisk } from './plan-ranges.ts'
+export { planRestore, type StoredPage } from './plan-restore.ts'
+export type { CountBy, PlannedRange } from './range-builder.ts'
+export { DEFAULT_LIMITS, type DiskGeometry, type RangeLimits } from './range-limits.ts'
 export { FULL_REASONS, type FullReason } from './reasons.ts'

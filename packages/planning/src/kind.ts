@@ -1,0 +1,81 @@
+import { follows, NO_CHECKPOINT } from './checkpoint.ts'
+import type { FullReason } from './reasons.ts'
+
+/** The disk's image in the newest sealed restore point of its VM. */
+export interface ParentImage {
+  readonly imageId: string
+  readonly diskSize: number
+  readonly blockSize: number
+  /** Does a checkpoint of this disk belong to that point? */
+  readonly cbt: boolean
+  /** Can its root be read from the repository? */
+  readonly usable: boolean
+}
+
+export interface KindQuestion {
+  readonly diskSize: number
+  /** Of the repository. */
+  readonly blockSize: number
+  /** `on`: was on before this run; `enabled-now`: turned on by this run; `off`: off, and stays off. */
+  readonly tracking: 'on' | 'enabled-now' | 'off'
+  /** Of the snapshot; 0n when the platform gave none. */
+  readonly checkpoint: bigint
+  /** Was a full asked for? */
+  readonly requested: boolean
+  /** null when the VM has no sealed restore point. */
+  readonly parent: {
+    readonly checkpoint: bigint
+    /** null when the disk is not part of that point. */
+    readonly image: ParentImage | null
+  } | null
+}
+
+/** How one disk is backed up. */
+export type KindChoice =
+  | { readonly kind: 'incremental'; readonly reason: null; readonly since: bigint; readonly parentImageId: string }
+  | FullChoice
+
+export interface FullChoice {
+  readonly kind: 'full'
+  readonly reason: FullReason
+  /** Ask for what is allocated (0n), or don't ask and read the whole disk (null). */
+  readonly since: bigint | null
+  readonly parentImageId: null
+}
+
+/**
+ * Full or incremental, and why: the only place where it is decided before the platform is asked. What the platform then
+ * answers may still turn an incremental into a full (`fullBecause`). An incremental starts at the checkpoint of the last sealed
+ * point and nowhere else (invariant 4); every doubt is a full with its reason (invariant 5).
+ */
+export function chooseKind(question: KindQuestion): KindChoice {
+  const { parent, tracking, checkpoint } = question
+  // First what decides how the disk is read: without tracking all else is beside the point.
+  if (tracking === 'off') return fullBecause('cbt-off')
+  if (checkpoint === NO_CHECKPOINT) return fullBecause('cbt-invalid')
+  if (parent === null) return fullBecause('first')
+  if (question.requested) return fullBecause('requested')
+  const image = parent.image
+  if (image === null) return fullBecause('disk-new')
+  if (tracking === 'enabled-now') return fullBecause('cbt-enabled-now')
+  if (image.diskSize !== question.diskSize) return fullBecause('disk-resized')
+  if (image.blockSize !== question.blockSize) return fullBecause('block-size-changed')
+  if (!image.cbt || parent.checkpoint === NO_CHECKPOINT) return fullBecause('checkpoint-missing')
+  if (!image.usable) return fullBecause('parent-missing')
+  if (!follows(parent.checkpoint, checkpoint)) return fullBecause('cbt-expired')
+  return { kind: 'incremental', reason: null, since: parent.checkpoint, parentImageId: image.imageId }
+}
+
+/** A full for this reason, and how it is read: from what is allocated, or whole where tracking is off or not to be believed. */
+export function fullBecause(reason: FullReason): FullChoice {
+  const since = reason === 'cbt-off' || reason === 'cbt-invalid' ? null : NO_CHECKPOINT
+  return { kind: 'full', reason, since, parentImageId: null }
+}
+
+/**
+ * Does the snapshot's checkpoint belong to the image, so that the next backup may be an incremental? Not when the disk was not
+ * tracked; in all other cases it does, whatever made this one a full.
+ */
+export function isParentMaterial(reason: FullReason | null, checkpoint: bigint): boolean {
+  return reason !== 'cbt-off' && checkpoint !== NO_CHECKPOINT
+}

@@ -1,0 +1,132 @@
+import { blockLength, pageBytes } from '@varve/block-map'
+import type { Extent } from '@varve/cbt'
+import { PlanningError } from './errors.ts'
+import type { DiskGeometry, RangeLimits } from './range-limits.ts'
+
+/** Consecutive pages and the extents in them that one job works on. */
+export interface PlannedRange {
+  /** 0.. within the image. */
+  readonly index: number
+  readonly firstPage: number
+  readonly pageCount: number
+  readonly extents: readonly Extent[]
+  readonly bytes: number
+}
+
+/** What `bytes` counts: the whole blocks that extents touch (what a backup reads), or the extents themselves (what a restore writes). */
+export type CountBy = 'blocks' | 'extents'
+
+/**
+ * Turns ascending extents into ranges, holding one range at a time.
+ *
+ *     pages    |  0  |  1  |  2  |  3  |  4  | ...
+ *     extents    [-]   [----]              [-]
+ *     ranges   [------ 0 --------]         [ 1 ]      a page no extent touches starts no range and ends none
+ */
+export class RangeBuilder {
+  readonly #geometry: DiskGeometry
+  readonly #limits: RangeLimits
+  readonly #countBy: CountBy
+  #index = 0
+  #end = 0
+  /** The range under way, and the page under way that is not part of it yet. */
+  #range: OpenRange | undefined
+  #page: OpenPage | undefined
+
+  constructor(geometry: DiskGeometry, limits: RangeLimits, countBy: CountBy) {
+    this.#geometry = geometry
+    this.#limits = limits
+    this.#countBy = countBy
+  }
+
+  /**
+   * The ranges that this extent completes. What lies past the end of the disk is cut off.
+   *
+   * @throws PlanningError EXTENTS_INVALID when it begins before the last one ended.
+   */
+  *add({ offset, length }: Extent): Generator<PlannedRange> {
+    if (!(length > 0) || offset < this.#end) {
+      throw new PlanningError('EXTENTS_INVALID', `extent ${offset}+${length} does not follow ${this.#end}`)
+    }
+    const end = Math.min(offset + length, this.#geometry.diskSize)
+    const perPage = pageBytes(this.#geometry.blockSize)
+    for (let at = offset; at < end; ) {
+      const pageIndex = Math.floor(at / perPage)
+      const stop = Math.min(end, (pageIndex + 1) * perPage)
+      if (this.#page?.index !== pageIndex) {
+        yield* this.#closePage()
+        this.#page = { index: pageIndex, extents: [], bytes: 0, countedBlock: -1 }
+      }
+      this.#addToPage(this.#page!, at, stop)
+      at = stop
+    }
+    this.#end = Math.max(this.#end, end)
+  }
+
+  *finish(): Generator<PlannedRange> {
+    yield* this.#closePage()
+    if (this.#range !== undefined) yield this.#emit(this.#range)
+    this.#range = undefined
+  }
+
+  #addToPage(page: OpenPage, offset: number, end: number): void {
+    const { diskSize, blockSize } = this.#geometry
+    if (this.#countBy === 'extents') page.bytes += end - offset
+    else {
+      const last = Math.floor((end - 1) / blockSize)
+      // Two extents may touch the same block; it is read once.
+      const first = Math.max(Math.floor(offset / blockSize), page.countedBlock + 1)
+      if (last >= first) page.bytes += (last - first) * blockSize + blockLength(diskSize, blockSize, last)
+      page.countedBlock = last
+    }
+    append(page.extents, offset, end)
+  }
+
+  *#closePage(): Generator<PlannedRange> {
+    const page = this.#page
+    if (page === undefined) return
+    this.#page = undefined
+    if (this.#range !== undefined && !this.#fits(this.#range, page)) {
+      yield this.#emit(this.#range)
+      this.#range = undefined
+    }
+    this.#range ??= { firstPage: page.index, lastPage: page.index, extents: [], bytes: 0 }
+    this.#range.lastPage = page.index
+    this.#range.bytes += page.bytes
+    for (const { offset, length } of page.extents) append(this.#range.extents, offset, offset + length)
+  }
+
+  #fits(range: OpenRange, page: OpenPage): boolean {
+    const { maxPages, maxBytes, maxExtents } = this.#limits
+    return (
+      page.index - range.firstPage < maxPages &&
+      range.bytes + page.bytes <= maxBytes &&
+      range.extents.length + page.extents.length <= maxExtents
+    )
+  }
+
+  #emit({ firstPage, lastPage, extents, bytes }: OpenRange): PlannedRange {
+    return { index: this.#index++, firstPage, pageCount: lastPage - firstPage + 1, extents, bytes }
+  }
+}
+
+interface OpenRange {
+  readonly firstPage: number
+  lastPage: number
+  readonly extents: { offset: number; length: number }[]
+  bytes: number
+}
+
+interface OpenPage {
+  readonly index: number
+  readonly extents: { offset: number; length: number }[]
+  bytes: number
+  countedBlock: number
+}
+
+/** Add at the end, joined to the last extent where they touch. */
+function append(extents: { offset: number; length: number }[], offset: number, end: number): void {
+  const last = extents.at(-1)
+  if (last !== undefined && last.offset + last.length === offset) last.length = end - last.offset
+  else extents.push({ offset, length: end - offset })
+}
