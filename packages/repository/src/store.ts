@@ -25,8 +25,12 @@ export interface Store {
   /** For logs and messages, without secrets: `s3://bucket/prefix`, `file:///path`. */
   readonly url: string
   put(key: string, bytes: Uint8Array, options?: { readonly sha256?: string; readonly signal?: AbortSignal }): Promise<void>
-  get(key: string, range?: ByteRange, options?: { readonly signal?: AbortSignal }): Promise<Uint8Array>
+  /** `maxLength`: refuse (OBJECT_TOO_LARGE) to read a whole object above it; 256 MiB unless given. */
+  get(key: string, range?: ByteRange, options?: { readonly signal?: AbortSignal; readonly maxLength?: number }): Promise<Uint8Array>
   list(prefix: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<StoredObject>
   delete(keys: readonly string[], options?: { readonly signal?: AbortSignal }): Promise<void>
   close(): Promise<void>
 }
+
+/** What `get` without a range reads at most, unless told otherwise. Nothing that Varve writes is longer. */
+export const MAX_OBJECT_LENGTH = 256 * 1024 * 1024

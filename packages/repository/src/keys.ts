@@ -1,0 +1,48 @@
+import { randomBytes } from 'node:crypto'
+import { RepositoryError } from './errors.ts'
+
+/** Where each kind of object lives. FORMATS.md lists them. */
+export const FORMAT_KEY = 'varve.json'
+export const POINTS_PREFIX = 'points/'
+
+const SEGMENT = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/
+const NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/
+
+/** 16 random bytes as 32 hex digits. Random, so that two writers never meet and no conditional write is needed. */
+export function newObjectId(): string {
+  return randomBytes(16).toString('hex')
+}
+
+export function packKey(packId: string): string {
+  return `packs/${packId.slice(0, 2)}/${packId}`
+}
+
+export function mapKey(mapId: string): string {
+  return `maps/${mapId.slice(0, 2)}/${mapId}`
+}
+
+export function rootKey(imageId: string): string {
+  return `images/${checkName(imageId)}.root`
+}
+
+/** `createdAt` is ISO 8601; its colons go, so that keys sort by time and are good file names. */
+export function manifestKey(vmId: string, createdAt: string, restorePointId: string): string {
+  return `${manifestPrefix(vmId)}${checkName(createdAt.replaceAll(/[:-]/g, ''))}-${checkName(restorePointId)}.json`
+}
+
+export function manifestPrefix(vmId: string): string {
+  return `${POINTS_PREFIX}${checkName(vmId)}/`
+}
+
+/** A key that a store may be asked for: short, relative, no `.` or `..` parts. @throws RepositoryError KEY_INVALID */
+export function checkKey(key: string): string {
+  if (key.length === 0 || key.length > 512 || !key.split('/').every(part => SEGMENT.test(part))) {
+    throw new RepositoryError('KEY_INVALID', `'${key.slice(0, 100)}' is not a valid object key`)
+  }
+  return key
+}
+
+function checkName(name: string): string {
+  if (!NAME.test(name)) throw new RepositoryError('KEY_INVALID', `'${name.slice(0, 100)}' cannot be part of an object key`)
+  return name
+}

@@ -1,0 +1,53 @@
+import { crc32 } from 'node:zlib'
+import { isTombstone, Page, type PageRef, tombstone } from '@varve/block-map'
+import { RepositoryError } from './errors.ts'
+
+/**
+ * A map object: the pages that one job wrote, one behind the other; each page has its own length and CRC.
+ *
+ *     0 magic "VVMP" | 4 version u16 | 8 mapId 16 B | 24 page count u32 | 28 CRC-32 of the 28 bytes before | pages
+ */
+const MAGIC = 0x504d5656
+const VERSION = 1
+export const MAP_HEADER_LENGTH = 32
+
+/** Pages as one object and the references to them. All-zero pages become tombstones; without any other, `bytes` is undefined. */
+export function encodeMap(mapId: string, pages: readonly Page[]): { readonly bytes: Buffer | undefined; readonly refs: PageRef[] } {
+  const header = Buffer.alloc(MAP_HEADER_LENGTH)
+  const parts: Buffer[] = [header]
+  const refs: PageRef[] = []
+  let offset = MAP_HEADER_LENGTH
+  for (const page of pages) {
+    if (page.storedBlocks === 0) {
+      refs.push(tombstone(page.pageIndex))
+      continue
+    }
+    const bytes = page.encode()
+    refs.push({ pageIndex: page.pageIndex, mapId, offset, length: bytes.length, hash: page.hash(), storedBlocks: page.storedBlocks })
+    parts.push(bytes)
+    offset += bytes.length
+  }
+  header.writeUInt32LE(MAGIC, 0)
+  header.writeUInt16LE(VERSION, 4)
+  header.write(mapId, 8, 16, 'hex')
+  header.writeUInt32LE(parts.length - 1, 24)
+  header.writeUInt32LE(crc32(header.subarray(0, 28)), 28)
+  return { bytes: parts.length === 1 ? undefined : Buffer.concat(parts, offset), refs }
+}
+
+/** A page from its bytes in a map, checked against the reference to it. @throws RepositoryError MAP_DAMAGED */
+export function decodeMapPage(bytes: Uint8Array, ref: PageRef): Page {
+  let page: Page
+  try {
+    page = Page.decode(bytes)
+  } catch (cause) {
+    throw damaged(ref, cause)
+  }
+  if (page.pageIndex !== ref.pageIndex || isTombstone(ref) || !page.hash().equals(ref.hash)) throw damaged(ref)
+  return page
+}
+
+function damaged(ref: PageRef, cause?: unknown): RepositoryError {
+  const context = { mapId: ref.mapId, offset: ref.offset, pageIndex: ref.pageIndex }
+  return new RepositoryError('MAP_DAMAGED', `map ${ref.mapId} does not hold page ${ref.pageIndex} as it was written`, context, { cause })
+}

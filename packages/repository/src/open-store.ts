@@ -1,0 +1,43 @@
+import { isAbsolute } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { RepositoryError } from './errors.ts'
+import type { Store } from './store.ts'
+import { DirectoryStore } from './stores/directory-store.ts'
+import { MemoryStore } from './stores/memory-store.ts'
+
+/** What the URL of a store does not say. All of it is about S3. */
+export interface StoreSettings {
+  /** `https://host:port`; default AWS in `region`. */
+  readonly endpoint?: string
+  /** Default `us-east-1`. */
+  readonly region?: string
+  readonly accessKey?: string
+  readonly secretKey?: string
+  /** `https://host/bucket/key` instead of `https://bucket.host/key`. Default: true when an endpoint is given. */
+  readonly pathStyle?: boolean
+  /** Create the bucket when it is missing. Default false. */
+  readonly createBucket?: boolean
+  /** Milliseconds one request may take, bodies included. Default 120,000. */
+  readonly requestTimeout?: number
+  /** Connections to the store, and so requests at the same time. Default 32. */
+  readonly connections?: number
+}
+
+/**
+ * Open the place that a repository lives in: `file:///directory`, `s3://bucket/prefix`, or `memory:` (for tests).
+ *
+ * @throws RepositoryError STORE_URL_INVALID, or what the store answers (STORE_DENIED, STORE_UNAVAILABLE, ...)
+ */
+export async function openStore(url: string, settings: StoreSettings = {}): Promise<Store> {
+  if (url === 'memory:') return new MemoryStore()
+  const parsed = URL.canParse(url) ? new URL(url) : undefined
+  if (parsed?.protocol === 'file:' && parsed.host === '') {
+    const path = fileURLToPath(parsed)
+    if (isAbsolute(path)) return DirectoryStore.open(path.replace(/(?<=.)\/+$/, ''))
+  }
+  void settings
+  throw new RepositoryError(
+    'STORE_URL_INVALID',
+    `'${parsed?.protocol ?? url.slice(0, 20)}' is not a repository URL; use file:///directory or s3://bucket/prefix`,
+  )
+}

@@ -1,0 +1,81 @@
+import type { BlockEntry, Page } from '@varve/block-map'
+import { formatHash } from './block-hash.ts'
+import { decompress } from './codec.ts'
+import { RepositoryError } from './errors.ts'
+import { fetchAhead } from './fetch-ahead.ts'
+import { packKey } from './keys.ts'
+import { planGets, type Wanted } from './read-plan.ts'
+import type { Store } from './store.ts'
+
+/** A block to read: entry `entry` of `page`, which must not be zero. `index` is the caller's own number for it. */
+export interface BlockRequest {
+  readonly index: number
+  readonly page: Page
+  readonly entry: number
+}
+
+/** A block as it was backed up, or why it cannot be had. `bytes` are the caller's to keep but may be a view of a larger read. */
+export type BlockResult =
+  | { readonly index: number; readonly bytes: Uint8Array; readonly damage?: undefined }
+  | { readonly index: number; readonly bytes?: undefined; readonly damage: RepositoryError }
+
+export interface ReadBlocksOptions {
+  /** Gets at the same time. Default 4. */
+  readonly inFlight?: number
+  /** Bytes that nobody wants, at most, between two blocks of one get. Default 128 KiB. */
+  readonly coalesceGap?: number
+  /** Bytes of one get. Default 8 MiB. */
+  readonly maxGet?: number
+  readonly signal?: AbortSignal
+}
+
+interface WantedBlock extends Wanted {
+  readonly index: number
+  readonly block: BlockEntry
+}
+
+/** These say that the bytes are not there or wrong; any other error says that nothing is known, and is thrown. */
+const DAMAGE = new Set(['OBJECT_NOT_FOUND', 'RANGE_INVALID'])
+
+/** See Repository.readBlocks. */
+export async function* readBlocks(
+  store: Store,
+  blockSize: number,
+  requests: readonly BlockRequest[],
+  options: ReadBlocksOptions = {},
+): AsyncGenerator<BlockResult> {
+  const wanted = requests.map(({ index, page, entry }): WantedBlock => {
+    const block = page.entry(entry)
+    if (block === undefined) throw new RangeError(`entry ${entry} of page ${page.pageIndex} is zero; there is nothing to read`)
+    return { index, block, object: block.packId, offset: block.offset, length: block.storedLength }
+  })
+  const gets = planGets(wanted, { coalesceGap: options.coalesceGap ?? 128 * 1024, maxGet: options.maxGet ?? 8 * 1024 * 1024 })
+  for await (const fetched of fetchAhead(store, gets, packKey, { inFlight: options.inFlight ?? 4, signal: options.signal })) {
+    const { get } = fetched
+    if ('error' in fetched) {
+      const { error } = fetched
+      if (!(error instanceof RepositoryError && DAMAGE.has(error.code))) throw error
+      for (const item of get.items) yield { index: item.index, damage: damage(item, 'its pack is missing or too short', error) }
+      continue
+    }
+    for (const item of get.items) yield openBlock(item, fetched.bytes, item.offset - get.offset, blockSize)
+  }
+}
+
+function openBlock(item: WantedBlock, bytes: Uint8Array, at: number, blockSize: number): BlockResult {
+  const { block, index } = item
+  try {
+    const raw = decompress(block.codec, bytes.subarray(at, at + block.storedLength), blockSize)
+    if (Buffer.compare(formatHash(raw), block.hash) === 0) return { index, bytes: raw }
+    return { index, damage: damage(item, 'its hash does not match') }
+  } catch (error) {
+    if (error instanceof RepositoryError && error.code === 'BLOCK_DAMAGED')
+      return { index, damage: damage(item, 'it does not decompress', error) }
+    throw error
+  }
+}
+
+function damage({ index, block }: WantedBlock, why: string, cause?: unknown): RepositoryError {
+  const context = { index, packId: block.packId, offset: block.offset, storedLength: block.storedLength }
+  return new RepositoryError('BLOCK_DAMAGED', `block ${index} cannot be read back: ${why}`, context, { cause })
+}

@@ -1,0 +1,137 @@
+import { decodeRoot, encodeRoot, type Page, type PageRef, type Root } from '@varve/block-map'
+import { type BlockCompressor, openCompressor } from './codec.ts'
+import { manifestKey, manifestPrefix, mapKey, newObjectId, POINTS_PREFIX, rootKey } from './keys.ts'
+import { LruCache } from './lru-cache.ts'
+import { decodeManifest, encodeManifest, MAX_MANIFEST_LENGTH, type RestorePointManifest } from './manifest.ts'
+import { encodeMap } from './map-object.ts'
+import { PackBuffers } from './pack-buffers.ts'
+import { PackWriter, type PackWriterOptions, type WrittenObject } from './pack-writer.ts'
+import { PageReader } from './page-reader.ts'
+import { type BlockRequest, type BlockResult, type ReadBlocksOptions, readBlocks } from './read-blocks.ts'
+import { loadFormat, type OpenRepositoryOptions, type RepositoryFormat } from './repository-format.ts'
+import type { Store } from './store.ts'
+
+export interface CallOptions {
+  readonly signal?: AbortSignal
+}
+
+/**
+ * Packs, maps, roots and manifests over a store. Write in this order, so that nothing names what is not durable yet: blocks
+ * (`packWriter` ... `finish`), pages (`putMap`), roots (`putRoot`), the restore point (`putManifest`). Nothing here lists or asks
+ * for the existence of an object, except `listManifests`.
+ *
+ * Errors are RepositoryErrors, and BlockMapErrors for roots.
+ */
+export interface Repository {
+  readonly format: RepositoryFormat
+  readonly store: Store
+
+  /** For the blocks of one job. */
+  packWriter(options?: PackWriterOptions): PackWriter
+
+  /** Store pages as one object. All-zero pages give tombstone references; when all are, there is no object. Refs in the order of the pages. */
+  putMap(
+    pages: readonly Page[],
+    options?: CallOptions,
+  ): Promise<{ readonly object: WrittenObject<'map'> | undefined; readonly refs: PageRef[] }>
+  /** Pages in the order of the references (no tombstones), each the caller's own copy, checked against the reference's hash. MAP_MISSING, MAP_DAMAGED. */
+  getPages(refs: readonly PageRef[], options?: CallOptions): Promise<Page[]>
+
+  /** @returns its key. Repeating it with the same root changes nothing. */
+  putRoot(root: Root, options?: CallOptions): Promise<string>
+  getRoot(key: string, options?: CallOptions): Promise<Root>
+
+  /** @returns its key. Repeating it with the same manifest changes nothing. */
+  putManifest(manifest: RestorePointManifest, options?: CallOptions): Promise<string>
+  getManifest(key: string, options?: CallOptions): Promise<RestorePointManifest>
+  /** Keys of the manifests of one VM or of all, by VM and then oldest first. Lists the store: not for the hot path. */
+  listManifests(vmId?: string, options?: CallOptions): Promise<string[]>
+
+  /**
+   * Read blocks back, in pack order (not in the order asked for), several gets under way. Each result is one block; a block that is
+   * missing, cut or altered comes as `damage` and the others go on. What only says that the store is in trouble is thrown.
+   * Memory is bounded by `(inFlight + 1) * maxGet`, plus what the caller keeps.
+   */
+  readBlocks(requests: readonly BlockRequest[], options?: ReadBlocksOptions): AsyncIterable<BlockResult>
+}
+
+/** @throws RepositoryError REPOSITORY_NOT_FOUND, REPOSITORY_INVALID, REPOSITORY_VERSION_UNKNOWN, and what the store throws */
+export async function openRepository(store: Store, options: OpenRepositoryOptions = {}): Promise<Repository> {
+  return new StoredRepository(store, await loadFormat(store, options))
+}
+
+/** Page references that roots in the cache may have together; ~200 B each. */
+const CACHED_REFS = 250_000
+/** 64 B a page: enough for 1 PiB at the default block size. */
+const MAX_ROOT_LENGTH = 256 * 1024 * 1024
+const KEPT_BUFFERS = 4
+
+class StoredRepository implements Repository {
+  readonly format: RepositoryFormat
+  readonly store: Store
+  readonly #pages: PageReader
+  readonly #roots = new LruCache<Root>(CACHED_REFS)
+  readonly #buffers = new PackBuffers(KEPT_BUFFERS)
+  readonly #compressor: BlockCompressor | undefined
+
+  constructor(store: Store, format: RepositoryFormat) {
+    this.store = store
+    this.format = format
+    this.#pages = new PageReader(store)
+    this.#compressor = openCompressor(format.compression)
+  }
+
+  packWriter(options: PackWriterOptions = {}): PackWriter {
+    return new PackWriter(this.store, this.#compressor, this.#buffers, options)
+  }
+
+  async putMap(pages: readonly Page[], options: CallOptions = {}): ReturnType<Repository['putMap']> {
+    const mapId = newObjectId()
+    const { bytes, refs } = encodeMap(mapId, pages)
+    if (bytes === undefined) return { object: undefined, refs }
+    const key = mapKey(mapId)
+    await this.store.put(key, bytes, options)
+    return { object: { key, size: bytes.length, kind: 'map' }, refs }
+  }
+
+  getPages(refs: readonly PageRef[], options: CallOptions = {}): Promise<Page[]> {
+    return this.#pages.getPages(refs, options.signal)
+  }
+
+  async putRoot(root: Root, options: CallOptions = {}): Promise<string> {
+    const key = rootKey(root.imageId)
+    await this.store.put(key, encodeRoot(root), options)
+    this.#roots.delete(key)
+    return key
+  }
+
+  async getRoot(key: string, options: CallOptions = {}): Promise<Root> {
+    const cached = this.#roots.get(key)
+    if (cached !== undefined) return cached
+    const root = decodeRoot(await this.store.get(key, undefined, { ...options, maxLength: MAX_ROOT_LENGTH }))
+    this.#roots.set(key, root, root.pages.length + 1)
+    return root
+  }
+
+  async putManifest(manifest: RestorePointManifest, options: CallOptions = {}): Promise<string> {
+    const key = manifestKey(manifest.vm.id, manifest.createdAt, manifest.restorePointId)
+    await this.store.put(key, encodeManifest(manifest), options)
+    return key
+  }
+
+  async getManifest(key: string, options: CallOptions = {}): Promise<RestorePointManifest> {
+    return decodeManifest(await this.store.get(key, undefined, { ...options, maxLength: MAX_MANIFEST_LENGTH }))
+  }
+
+  async listManifests(vmId?: string, options: CallOptions = {}): Promise<string[]> {
+    const keys: string[] = []
+    for await (const { key } of this.store.list(vmId === undefined ? POINTS_PREFIX : manifestPrefix(vmId), options)) {
+      if (key.endsWith('.json')) keys.push(key)
+    }
+    return keys.sort()
+  }
+
+  readBlocks(requests: readonly BlockRequest[], options: ReadBlocksOptions = {}): AsyncIterable<BlockResult> {
+    return readBlocks(this.store, this.format.blockSize, requests, options)
+  }
+}

@@ -1,0 +1,192 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, open, opendir, rename, rm, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { RepositoryError } from '../errors.ts'
+import { checkKey } from '../keys.ts'
+import { type ByteRange, MAX_OBJECT_LENGTH, type Store, type StoredObject } from '../store.ts'
+import { fileError } from './file-errors.ts'
+
+/** Holds files being written; names that start with a dot are no keys, so a listing never shows them. */
+const TEMP = '.tmp'
+/** A write that takes longer than this is given up, so what it left can go. */
+const STALE_MS = 24 * 3600 * 1000
+
+/**
+ * A store in a directory, local or mounted. `put` writes a temporary file, syncs it, renames it and syncs its folder: after
+ * a crash the object is whole or absent. Folders are created as keys need them; the directory itself only by `open`, so
+ * that a file system unmounted under us is an error and not a new repository on the disk below it.
+ */
+export class DirectoryStore implements Store {
+  readonly url: string
+  readonly #root: string
+  /** Folders known to exist and to be synced into their parents. */
+  readonly #folders = new Set<string>()
+
+  private constructor(root: string) {
+    this.#root = root
+    this.url = `file://${root}`
+    this.#folders.add(root)
+  }
+
+  static async open(root: string): Promise<DirectoryStore> {
+    try {
+      await mkdir(root, { recursive: true })
+      if (!(await stat(root)).isDirectory()) throw new RepositoryError('STORE_URL_INVALID', `${root} is not a directory`)
+    } catch (error) {
+      throw fileError(error, `opening ${root}`, { root })
+    }
+    const store = new DirectoryStore(root)
+    await store.#dropStaleTemps()
+    return store
+  }
+
+  async put(key: string, bytes: Uint8Array, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    options.signal?.throwIfAborted()
+    const path = join(this.#root, checkKey(key))
+    const folder = dirname(path)
+    const temp = join(this.#root, TEMP, randomBytes(12).toString('hex'))
+    try {
+      await this.#ensureFolder(join(this.#root, TEMP))
+      await this.#ensureFolder(folder)
+      await writeSynced(temp, bytes)
+      options.signal?.throwIfAborted()
+      await rename(temp, path)
+      await syncFolder(folder)
+    } catch (error) {
+      // The folder may have been removed by another process collecting garbage: look again next time.
+      this.#folders.clear()
+      this.#folders.add(this.#root)
+      await rm(temp, { force: true }).catch(() => {})
+      if (options.signal?.aborted) throw options.signal.reason
+      const failure = fileError(error, `writing ${key}`, { key })
+      throw failure.code === 'OBJECT_NOT_FOUND'
+        ? new RepositoryError('STORE_UNAVAILABLE', `${this.#root} is gone`, { key }, { cause: error })
+        : failure
+    }
+  }
+
+  async get(
+    key: string,
+    range?: ByteRange,
+    options: { readonly signal?: AbortSignal; readonly maxLength?: number } = {},
+  ): Promise<Uint8Array> {
+    options.signal?.throwIfAborted()
+    try {
+      const file = await open(join(this.#root, checkKey(key)), 'r')
+      try {
+        const info = await file.stat()
+        if (!info.isFile()) throw new RepositoryError('OBJECT_NOT_FOUND', `${key} is not in the store`, { key })
+        const { offset, length } = range ?? { offset: 0, length: info.size }
+        if (offset + length > info.size)
+          throw new RepositoryError('RANGE_INVALID', `${key} ends before the range asked for`, { key, offset, length, size: info.size })
+        if (range === undefined && length > (options.maxLength ?? MAX_OBJECT_LENGTH)) {
+          throw new RepositoryError('OBJECT_TOO_LARGE', `${key} has ${length} bytes`, { key, length })
+        }
+        const bytes = Buffer.allocUnsafeSlow(length)
+        let done = 0
+        while (done < length) {
+          options.signal?.throwIfAborted()
+          const { bytesRead } = await file.read(bytes, done, length - done, offset + done)
+          if (bytesRead === 0) throw new RepositoryError('STORE_TRUNCATED', `${key} became shorter while it was read`, { key })
+          done += bytesRead
+        }
+        return bytes
+      } finally {
+        await file.close()
+      }
+    } catch (error) {
+      if (options.signal?.aborted) throw options.signal.reason
+      throw fileError(error, `reading ${key}`, { key })
+    }
+  }
+
+  async *list(prefix: string, options: { readonly signal?: AbortSignal } = {}): AsyncIterable<StoredObject> {
+    // Descend only from the last whole folder of the prefix.
+    const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1)
+    if (folder !== '') checkKey(folder.slice(0, -1))
+    yield* this.#walk(folder, prefix, options.signal)
+  }
+
+  async *#walk(folder: string, prefix: string, signal: AbortSignal | undefined): AsyncIterable<StoredObject> {
+    signal?.throwIfAborted()
+    let entries: { readonly name: string; isDirectory(): boolean; isFile(): boolean }[]
+    try {
+      entries = []
+      for await (const entry of await opendir(join(this.#root, folder))) entries.push(entry)
+    } catch (error) {
+      const failure = fileError(error, `listing ${folder}`, { folder })
+      if (failure.code === 'OBJECT_NOT_FOUND') return
+      throw failure
+    }
+    for (const entry of entries) {
+      const key = folder + entry.name
+      if (entry.name.startsWith('.')) continue
+      if (entry.isDirectory()) {
+        if (`${key}/`.startsWith(prefix) || prefix.startsWith(`${key}/`)) yield* this.#walk(`${key}/`, prefix, signal)
+      } else if (entry.isFile() && key.startsWith(prefix)) {
+        const size = await stat(join(this.#root, key)).then(
+          info => info.size,
+          () => undefined,
+        )
+        if (size !== undefined) yield { key, size }
+      }
+    }
+  }
+
+  async delete(keys: readonly string[], options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    for (const key of keys) {
+      options.signal?.throwIfAborted()
+      try {
+        await rm(join(this.#root, checkKey(key)), { force: true })
+      } catch (error) {
+        throw fileError(error, `deleting ${key}`, { key })
+      }
+    }
+  }
+
+  async close(): Promise<void> {}
+
+  async #ensureFolder(folder: string): Promise<void> {
+    if (this.#folders.has(folder)) return
+    const parent = dirname(folder)
+    await this.#ensureFolder(parent)
+    try {
+      await mkdir(folder)
+      await syncFolder(parent)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    }
+    this.#folders.add(folder)
+  }
+
+  async #dropStaleTemps(): Promise<void> {
+    try {
+      for await (const entry of await opendir(join(this.#root, TEMP))) {
+        const path = join(this.#root, TEMP, entry.name)
+        if (Date.now() - (await stat(path)).mtimeMs > STALE_MS) await rm(path, { force: true })
+      }
+    } catch {
+      // Absent, or not ours to clean: nothing depends on it.
+    }
+  }
+}
+
+async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
+  const file = await open(path, 'wx', 0o600)
+  try {
+    let done = 0
+    while (done < bytes.length) done += (await file.write(bytes, done)).bytesWritten
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r')
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
+}

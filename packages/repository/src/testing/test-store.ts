@@ -1,0 +1,3 @@
+import type { Store } from '../store.ts'
+
+export function testStore(_name: string, _make: () => Promise<Store>): void {}
