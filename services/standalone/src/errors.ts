@@ -1,0 +1,14 @@
+import { type ErrorTable, VarveError } from '@varve/errors'
+
+export const STANDALONE_ERRORS = {
+  PORT_IN_USE: { retryable: false, help: 'Another program listens on the port: stop it, or give another with --port.' },
+  ALREADY_RUNNING: {
+    retryable: false,
+    help: 'A Varve already runs in this home folder: use it, stop it, or give another folder with --home.',
+  },
+} as const satisfies ErrorTable
+
+export class StandaloneError extends VarveError<keyof typeof STANDALONE_ERRORS> {
+  override readonly name = 'StandaloneError'
+  protected override readonly table = STANDALONE_ERRORS
+}
