@@ -1,1 +1,6 @@
-export {}
+export { type ApiDeps, buildApi } from './build-api.ts'
+export { defaultDashboardDir } from './dashboard-files.ts'
+export { API_ERRORS, ApiError } from './errors.ts'
+export type { OpenPlatform } from './inventory.ts'
+export { reasonText } from './reason-text.ts'
+export { type ApiService, type ApiServiceDeps, startApiService } from './start-api-service.ts'

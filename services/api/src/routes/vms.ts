@@ -1,0 +1,81 @@
+import { Type } from '@varve/runtime'
+import type { ApiContext, App } from '../api-context.ts'
+import { pointAnswer, vmAnswer } from '../public-answers.ts'
+import { IdempotencyHeaders, IdParams, refTo } from '../schemas/common.ts'
+import { errorAnswers } from '../schemas/error.ts'
+import { PointSchema } from '../schemas/point.ts'
+import { BackupBody, RunSchema } from '../schemas/run.ts'
+import { VmSchema } from '../schemas/vm.ts'
+
+export function vmRoutes(app: App, { catalog, inventory, watch, showRun }: ApiContext): void {
+  app.get(
+    '/vms',
+    {
+      schema: {
+        tags: ['vms'],
+        summary: 'List VMs of all platforms',
+        description: 'A list that is old is read again from the platform; one that is slow to answer shows at the next look.',
+        response: { 200: Type.Array(refTo(VmSchema)), ...errorAnswers() },
+      },
+    },
+    async () => {
+      await inventory.refresh()
+      return (await catalog.listVms()).map(vmAnswer)
+    },
+  )
+
+  app.get(
+    '/vms/:id',
+    {
+      schema: {
+        tags: ['vms'],
+        summary: 'One VM',
+        params: IdParams,
+        response: { 200: refTo(VmSchema), ...errorAnswers({ 404: 'No such VM.' }) },
+      },
+    },
+    async request => vmAnswer(await catalog.getVm(request.params.id)),
+  )
+
+  app.get(
+    '/vms/:id/points',
+    {
+      schema: {
+        tags: ['vms'],
+        summary: 'Restore points of a VM, newest first',
+        params: IdParams,
+        response: { 200: Type.Array(refTo(PointSchema)), ...errorAnswers({ 404: 'No such VM.' }) },
+      },
+    },
+    async request => {
+      // An unknown VM is told as such, instead of as one without points.
+      await catalog.getVm(request.params.id)
+      return (await catalog.listPoints(request.params.id)).map(pointAnswer)
+    },
+  )
+
+  app.post(
+    '/vms/:id/backups',
+    {
+      schema: {
+        tags: ['vms'],
+        summary: 'Back a VM up',
+        description:
+          'Answers as soon as the run is recorded. Follow it at `/v1/runs/{id}/events`, or ask `/v1/runs/{id}` until `endedAt` is set. ' +
+          'Incremental where changed block tracking allows it, per disk; the reason for each full is in the run.',
+        params: IdParams,
+        headers: IdempotencyHeaders,
+        body: BackupBody,
+        response: {
+          202: { ...refTo(RunSchema), description: 'Recorded' },
+          ...errorAnswers({ 404: 'No such VM.', 409: 'The VM has a run under way, or the key was used for another request.' }),
+        },
+      },
+    },
+    async (request, reply) => {
+      const run = await catalog.createBackup(request.params.id, request.body, request.headers['idempotency-key'])
+      watch.nudge()
+      return reply.code(202).header('location', `/v1/runs/${run.id}`).send(showRun(run))
+    },
+  )
+}

@@ -1,0 +1,29 @@
+import { type Static, Type } from '@varve/runtime'
+
+export const Id = Type.String({ format: 'uuid', description: 'UUID', examples: ['0f8b6c1e-7d7c-4f4e-9a55-1f2f0c9b8a11'] })
+export const IdParams = Type.Object({ id: Id }, { additionalProperties: false })
+
+/** A text or nothing; JSON null, never absent. */
+export function nullable<T extends Parameters<typeof Type.Union>[0][number]>(schema: T) {
+  return Type.Union([schema, Type.Null()])
+}
+
+export const Time = Type.String({ description: 'ISO 8601, UTC', examples: ['2026-11-22T21:04:05.000Z'] })
+export const Bytes = Type.Number({ description: 'bytes' })
+
+export const IdempotencyHeaders = Type.Object({
+  'idempotency-key': Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 200,
+      pattern: '^[\\x21-\\x7e]+$',
+      description: 'Any unique text. Repeating the request with the same key gives the same run instead of a second one.',
+      examples: ['nightly-2026-11-22-files-1'],
+    }),
+  ),
+})
+
+/** A schema that was added to the app under its `$id`, by reference, so that the OpenAPI document names it. */
+export function refTo<S extends Parameters<typeof Type.Array>[0]>(schema: S) {
+  return Type.Unsafe<Static<S>>({ $ref: `${(schema as { $id?: string }).$id}#` })
+}

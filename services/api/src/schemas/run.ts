@@ -1,0 +1,115 @@
+import { RUN_STATES, type RunState } from '@varve/catalog-client'
+import { type Static, Type } from '@varve/runtime'
+import { Bytes, Id, nullable, Time } from './common.ts'
+
+const Totals = Type.Object(
+  {
+    planned: Type.Number({ description: 'Bytes that CBT named (backup) or that will be written (restore)' }),
+    read: Type.Number({ description: 'Bytes read so far: over NBD (backup), from the repository (restore)' }),
+    written: Type.Number({ description: 'Bytes stored (backup) or written over NBD (restore)' }),
+    unchanged: Type.Number({ description: 'Backup: bytes that CBT named and that turned out equal; not stored again' }),
+    zero: Type.Number({ description: 'Bytes of zeroes, not stored; written as holes' }),
+    rangesTotal: Type.Integer(),
+    rangesDone: Type.Integer(),
+  },
+  { description: 'Bytes moved so far' },
+)
+
+const Reason = nullable(Type.String({ description: 'Why this disk is a full, e.g. `first`, `cbt-expired`', examples: ['first'] }))
+
+export const BackupBody = Type.Object(
+  {
+    full: Type.Optional(Type.Boolean({ description: 'Read every disk in full, even where an incremental is possible.', default: false })),
+    enableCbt: Type.Optional(Type.Boolean({ description: 'Turn changed block tracking on where it is off.', default: true })),
+  },
+  { additionalProperties: false, examples: [{}, { full: true }] },
+)
+
+export const RestoreBody = Type.Object(
+  {
+    target: Type.Union([Type.Literal('new-vm'), Type.Literal('original')], {
+      description: '`new-vm` makes a VM from the saved configuration; `original` writes over the VM, which must be off.',
+    }),
+    differential: Type.Optional(
+      Type.Boolean({ description: 'With `original`: write back only what changed since the point.', default: false }),
+    ),
+    name: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 80,
+        pattern: '^[^\\x00-\\x1f]+$',
+        description: 'Name of the new VM',
+        examples: ['files-1-monday'],
+      }),
+    ),
+    powerOn: Type.Optional(Type.Boolean({ description: 'Power the VM on afterwards.', default: false })),
+    onDamage: Type.Optional(
+      Type.Union([Type.Literal('fail'), Type.Literal('continue')], {
+        description: 'A block that is damaged in the repository: fail the run, or leave a hole, report it and go on.',
+        default: 'fail',
+      }),
+    ),
+  },
+  {
+    additionalProperties: false,
+    examples: [
+      { target: 'new-vm', name: 'files-1-monday' },
+      { target: 'original', differential: true, powerOn: true },
+    ],
+  },
+)
+
+const ImageSchema = Type.Object({
+  id: Id,
+  diskId: Type.String({ examples: ['virtio0'] }),
+  diskSize: Bytes,
+  blockSize: Bytes,
+  kind: Type.Union([Type.Literal('full'), Type.Literal('incremental')]),
+  reason: Reason,
+  reasonText: nullable(Type.String({ description: 'The reason as a sentence' })),
+  parentImageId: nullable(Id),
+  totals: Totals,
+})
+
+export const RunSchema = Type.Object(
+  {
+    id: Id,
+    kind: Type.Union([Type.Literal('backup'), Type.Literal('restore')]),
+    vmId: Id,
+    vmName: Type.String(),
+    platformId: Id,
+    state: Type.Unsafe<RunState>(
+      Type.Enum([...RUN_STATES], { description: 'queued → preparing → copying → sealing → finishing → an ended state' }),
+    ),
+    outcome: nullable(Type.String({ description: 'Decided before the clean-up is done' })),
+    reason: nullable(Type.String({ description: 'Error code when it failed', examples: ['LEASE_OCCUPIED'] })),
+    message: nullable(Type.String()),
+    help: nullable(Type.String({ description: 'What to do when it failed' })),
+    options: Type.Object({}, { additionalProperties: true, description: 'What was asked for' }),
+    totals: Totals,
+    progress: Type.Object({
+      fraction: Type.Number({ minimum: 0, maximum: 1 }),
+      rate: nullable(Type.Number({ description: 'bytes per second over the last seconds' })),
+      remainingSeconds: nullable(Type.Number()),
+    }),
+    createdAt: Time,
+    startedAt: nullable(Time),
+    endedAt: nullable(Time),
+    restorePointId: nullable(Id),
+    targetPlatformVmId: nullable(Type.String({ description: 'Restore: the VM it writes to, as the platform names it' })),
+    images: Type.Array(ImageSchema, { description: 'One per disk' }),
+    notes: Type.Array(Type.String(), { description: 'Warnings: disks left out, damage, CBT turned on' }),
+  },
+  { $id: 'Run', title: 'Run', description: 'One attempt at a backup or a restore.' },
+)
+export type RunAnswer = Static<typeof RunSchema>
+
+export const RunsQuery = Type.Object(
+  {
+    vmId: Type.Optional(Id),
+    kind: Type.Optional(Type.Union([Type.Literal('backup'), Type.Literal('restore')])),
+    active: Type.Optional(Type.Boolean({ description: 'true: only runs that have not ended; false: only those that have' })),
+    limit: Type.Integer({ minimum: 1, maximum: 500, default: 50 }),
+  },
+  { additionalProperties: false },
+)

@@ -1,0 +1,185 @@
+import { randomUUID } from 'node:crypto'
+import {
+  type BackupOptions,
+  type Catalog,
+  ENDED_STATES,
+  type Platform,
+  type PlatformWithCredentials,
+  type RestoreOptions,
+  type RestorePoint,
+  type Run,
+  type RunKind,
+  type SeenVm,
+  type Vm,
+} from '@varve/catalog-client'
+import { type ErrorTable, VarveError } from '@varve/errors'
+
+const CODES = {
+  NOT_FOUND: { retryable: false, status: 404, help: 'There is no such thing; list what there is.' },
+  CONFLICT: { retryable: false, status: 409, help: 'The state does not allow it now.' },
+} as const satisfies ErrorTable
+
+class MemoryCatalogError extends VarveError<keyof typeof CODES> {
+  override readonly name = 'CatalogError'
+  protected override readonly table = CODES
+}
+
+const NO_TOTALS = { planned: 0, read: 0, written: 0, unchanged: 0, zero: 0, rangesTotal: 0, rangesDone: 0 }
+
+/**
+ * The part of the catalog that the api uses, in memory: for tests of the api, the CLI and the dashboard that need no database. What
+ * becomes of a run is up to the test, through `change` and `addPoint`.
+ */
+export class MemoryCatalog {
+  readonly platforms = new Map<string, PlatformWithCredentials>()
+  readonly vms = new Map<string, Omit<Vm, 'lastPoint' | 'points'>>()
+  readonly runs = new Map<string, Run>()
+  readonly points = new Map<string, RestorePoint>()
+  readonly #keys = new Map<string, { request: string; runId: string }>()
+  #told: (runId: string) => void = () => {}
+  /** Called with each new run. */
+  onRun: (run: Run) => void = () => {}
+
+  /** The face that the api sees; what is not here is not for it. */
+  get catalog(): Catalog {
+    return this as unknown as Catalog
+  }
+
+  async addPlatform(platform: Omit<PlatformWithCredentials, 'id' | 'createdAt'>): Promise<Platform> {
+    if ([...this.platforms.values()].some(({ name }) => name === platform.name)) {
+      throw new MemoryCatalogError('CONFLICT', `a platform named ${platform.name} exists`)
+    }
+    const added = { ...platform, id: randomUUID(), createdAt: new Date().toISOString() }
+    this.platforms.set(added.id, added)
+    return added
+  }
+  async listPlatforms(): Promise<Platform[]> {
+    return [...this.platforms.values()]
+  }
+  async getPlatform(id: string): Promise<PlatformWithCredentials> {
+    return found(this.platforms, id, 'platform')
+  }
+  async deletePlatform(id: string): Promise<void> {
+    found(this.platforms, id, 'platform')
+    this.platforms.delete(id)
+  }
+
+  async reportVms(platformId: string, seen: readonly SeenVm[]): Promise<void> {
+    for (const vm of seen) {
+      const known = [...this.vms.values()].find(other => other.platformId === platformId && other.platformVmId === vm.platformVmId)
+      const id = known?.id ?? randomUUID()
+      this.vms.set(id, { id, platformId, ...vm, seenAt: new Date().toISOString() })
+    }
+  }
+  async listVms(): Promise<Vm[]> {
+    return Promise.all([...this.vms.keys()].map(id => this.getVm(id)))
+  }
+  async getVm(id: string): Promise<Vm> {
+    const points = await this.listPoints(id)
+    const last = points[0]
+    return {
+      ...found(this.vms, id, 'VM'),
+      lastPoint: last === undefined ? null : { id: last.id, createdAt: last.createdAt },
+      points: points.length,
+    }
+  }
+
+  async createBackup(vmId: string, options: BackupOptions, key?: string): Promise<Run> {
+    return this.#createRun('backup', found(this.vms, vmId, 'VM').id, options, null, key)
+  }
+  async createRestore(pointId: string, options: RestoreOptions, key?: string): Promise<Run> {
+    const point = found(this.points, pointId, 'restore point')
+    return this.#createRun('restore', point.vmId, options, point.id, key)
+  }
+  #createRun(kind: RunKind, vmId: string, options: BackupOptions | RestoreOptions, pointId: string | null, key?: string): Run {
+    const request = JSON.stringify([kind, vmId, options, pointId])
+    const known = key === undefined ? undefined : this.#keys.get(key)
+    if (known !== undefined) {
+      if (known.request !== request) throw new MemoryCatalogError('CONFLICT', 'the idempotency key was used for another request')
+      return found(this.runs, known.runId, 'run')
+    }
+    const vm = found(this.vms, vmId, 'VM')
+    if ([...this.runs.values()].some(run => run.vmId === vmId && !ENDED_STATES.includes(run.state))) {
+      throw new MemoryCatalogError('CONFLICT', `VM ${vm.name} has a run under way`)
+    }
+    const run: Run = {
+      id: randomUUID(),
+      kind,
+      vmId,
+      vmName: vm.name,
+      platformId: vm.platformId,
+      state: 'queued',
+      outcome: null,
+      reason: null,
+      message: null,
+      options,
+      totals: NO_TOTALS,
+      createdAt: new Date().toISOString(),
+      startedAt: null,
+      endedAt: null,
+      restorePointId: pointId,
+      targetPlatformVmId: null,
+      images: [],
+      notes: [],
+    }
+    this.runs.set(run.id, run)
+    if (key !== undefined) this.#keys.set(key, { request, runId: run.id })
+    this.onRun(run)
+    return run
+  }
+
+  async listRuns(filter: { vmId?: string; kind?: RunKind; active?: boolean; limit?: number } = {}): Promise<Run[]> {
+    return [...this.runs.values()]
+      .filter(
+        run =>
+          (filter.vmId === undefined || run.vmId === filter.vmId) &&
+          (filter.kind === undefined || run.kind === filter.kind) &&
+          (filter.active === undefined || filter.active !== ENDED_STATES.includes(run.state)),
+      )
+      .reverse()
+      .slice(0, filter.limit ?? 100)
+  }
+  async getRun(id: string): Promise<Run> {
+    return found(this.runs, id, 'run')
+  }
+  async cancelRun(id: string): Promise<Run> {
+    const run = found(this.runs, id, 'run')
+    if (ENDED_STATES.includes(run.state)) return run
+    const endedAt = new Date().toISOString()
+    return this.change(id, { state: 'cancelled', outcome: 'cancelled', reason: 'CANCELLED', message: 'cancelled', endedAt })
+  }
+
+  async listPoints(vmId?: string): Promise<RestorePoint[]> {
+    return [...this.points.values()]
+      .filter(point => vmId === undefined || point.vmId === vmId)
+      .sort((a, b) => b.createdAt.localeCompare(a.createdAt))
+  }
+  async getPoint(id: string): Promise<RestorePoint> {
+    return found(this.points, id, 'restore point')
+  }
+  async *changes(signal?: AbortSignal): AsyncGenerator<{ runId: string }> {
+    while (signal?.aborted !== true) {
+      yield await new Promise<{ runId: string }>((resolve, reject) => {
+        this.#told = runId => resolve({ runId })
+        signal?.addEventListener('abort', () => reject(signal.reason), { once: true })
+      })
+    }
+  }
+  async close(): Promise<void> {}
+
+  change(runId: string, fields: Partial<Run>): Run {
+    const run = { ...found(this.runs, runId, 'run'), ...fields }
+    this.runs.set(runId, run)
+    this.#told(runId)
+    return run
+  }
+  addPoint(point: RestorePoint): void {
+    this.points.set(point.id, point)
+  }
+}
+
+function found<T>(map: ReadonlyMap<string, T>, id: string, what: string): T {
+  const value = map.get(id)
+  if (value === undefined) throw new MemoryCatalogError('NOT_FOUND', `no ${what} ${id}`)
+  return value
+}
