@@ -23,7 +23,7 @@ export class BullQueueDoor implements QueueDoor {
   readonly #log: Logger
   readonly #attempts: number
   readonly #queues = new Map<JobName, BullQueue>()
-  readonly #workers = new Set<BullQueueWorker<JobName>>()
+  readonly #workers = new Set<QueueWorker>()
   readonly #sweeper: NodeJS.Timeout
   #closing: Promise<void> | undefined
 
@@ -43,7 +43,7 @@ export class BullQueueDoor implements QueueDoor {
     const data = checkPayload(name, payload)
     const jobId = bullJobId(options.id)
     await this.#call(`add ${name}`, async () => {
-      const queue = this.#queue(name)
+      const queue = await this.#queue(name)
       // A failed job is kept to be looked at and would swallow the new one.
       if ((await queue.getJobState(jobId)) === 'failed') await queue.remove(jobId)
       await queue.add(name, data, { jobId, ...(options.delayMs === undefined ? {} : { delay: Math.max(0, Math.ceil(options.delayMs)) }) })
@@ -51,30 +51,32 @@ export class BullQueueDoor implements QueueDoor {
   }
 
   async work<Name extends JobName>(name: Name, handler: JobHandler<Name>, options: { readonly concurrency: number }): Promise<QueueWorker> {
-    if (this.#closing !== undefined) throw new QueueError('QUEUE_CLOSED', 'the queue door is closed')
-    const worker = new BullQueueWorker({
-      name,
-      handler,
-      concurrency: options.concurrency,
-      backend: this.#backend,
-      options: this.#options,
-      attempts: this.#attempts,
-      log: this.#log.child({ job: name }),
-      onClosed: () => this.#workers.delete(worker as unknown as BullQueueWorker<JobName>),
+    return this.#call(`work on ${name}`, async given => {
+      const worker = new BullQueueWorker({
+        name,
+        handler,
+        concurrency: options.concurrency,
+        backend: this.#backend,
+        options: this.#options,
+        attempts: this.#attempts,
+        log: this.#log.child({ job: name }),
+        onClosed: () => this.#workers.delete(worker),
+      })
+      this.#workers.add(worker)
+      try {
+        await worker.ready()
+        given.throwIfAborted()
+      } catch (error) {
+        await worker.close(0)
+        throw error
+      }
+      return worker
     })
-    this.#workers.add(worker as unknown as BullQueueWorker<JobName>)
-    try {
-      await this.#call(`work on ${name}`, () => worker.ready())
-    } catch (error) {
-      await worker.close(0)
-      throw error
-    }
-    return worker
   }
 
   async counts(name: JobName): Promise<{ waiting: number; active: number; delayed: number; failed: number }> {
     return this.#call(`count ${name}`, async () => {
-      const counts = await this.#queue(name).getJobCounts('waiting', 'prioritized', 'active', 'delayed', 'failed')
+      const counts = await (await this.#queue(name)).getJobCounts('waiting', 'prioritized', 'active', 'delayed', 'failed')
       const of = (state: string): number => counts[state] ?? 0
       return {
         waiting: of('waiting') + of('prioritized'),
@@ -97,7 +99,8 @@ export class BullQueueDoor implements QueueDoor {
     await this.#backend.close()
   }
 
-  #queue(name: JobName): BullQueue {
+  /** BullMQ remembers a failed first connection for the life of a Queue, so such a one is thrown away. */
+  async #queue(name: JobName): Promise<BullQueue> {
     if (!JOB_NAMES.includes(name)) throw new QueueError('QUEUE_JOB_INVALID', 'no job has this name')
     let queue = this.#queues.get(name)
     if (queue === undefined) {
@@ -122,6 +125,13 @@ export class BullQueueDoor implements QueueDoor {
       queue.on('error', error => this.#log.debug({ err: redactError(error) }, 'queue connection'))
       this.#queues.set(name, queue)
     }
+    try {
+      await queue.waitUntilReady()
+    } catch (error) {
+      this.#queues.delete(name)
+      await queue.close().catch(() => {})
+      throw error
+    }
     return queue
   }
 
@@ -129,13 +139,16 @@ export class BullQueueDoor implements QueueDoor {
     return this.#options.keepFailedSeconds ?? 7 * 24 * 3600
   }
 
-  /** Try until it works or the time is up. Every call here may be repeated: adds are idempotent by id. */
-  async #call<T>(what: string, once: () => Promise<T>): Promise<T> {
+  /**
+   * Try until it works or the time is up. Every call here may be repeated: adds are idempotent by id. A try that takes too long is
+   * given up and its signal aborted.
+   */
+  async #call<T>(what: string, once: (given: AbortSignal) => Promise<T>): Promise<T> {
     const deadline = performance.now() + (this.#options.callMs ?? 15_000)
     for (let pause = 50; ; pause = Math.min(pause * 2, 1000)) {
       if (this.#closing !== undefined) throw new QueueError('QUEUE_CLOSED', 'the queue door is closed')
       try {
-        return await within(Math.min(TRY_MS, deadline - performance.now()), once())
+        return await within(Math.min(TRY_MS, deadline - performance.now()), once)
       } catch (error) {
         if (error instanceof QueueError) throw error
         const cause = redactError(error)
@@ -159,15 +172,20 @@ export class BullQueueDoor implements QueueDoor {
   }
 }
 
-async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+async function within<T>(ms: number, once: (given: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController()
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`no answer in ${Math.round(ms)} ms`)), Math.max(ms, 1))
   })
+  const work = once(controller.signal)
   try {
     return await Promise.race([work, late])
+  } catch (error) {
+    controller.abort(error)
+    work.catch(() => {})
+    throw error
   } finally {
     clearTimeout(timer)
-    work.catch(() => {})
   }
 }

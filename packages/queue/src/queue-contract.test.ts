@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createLogger, sleep } from '@varve/runtime'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { type ContractServer, postgresServer, redisServer } from './contract-servers.ts'
 import type { QueueError } from './errors.ts'
 import { openQueue, type QueueOptions } from './open-queue.ts'
 import type { Job, QueueDoor } from './queue.ts'
+import { type ContractServer, postgresServer, redisServer } from './testing/contract-servers.ts'
 
 const log = createLogger('test', 'fatal')
 const FAST: Omit<QueueOptions, 'log'> = { attempts: 3, backoffMs: 20, lockDurationMs: 1000, stalledIntervalMs: 300 }
@@ -116,7 +116,13 @@ describe.each([
     const door = await open(live(ctx).url)
     const started = performance.now()
     let done = 0
-    await door.work('write-range', async () => void (done = performance.now()), { concurrency: 1 })
+    await door.work(
+      'write-range',
+      async () => {
+        done = performance.now()
+      },
+      { concurrency: 1 },
+    )
     await door.add('write-range', { runId: 'a', rangeId: 'b' }, { id: 'x', delayMs: 300 })
     expect((await door.counts('write-range')).delayed).toBe(1)
     await until('it ran', () => done > 0)
@@ -250,9 +256,12 @@ describe.each([
       code: 'QUEUE_UNREACHABLE',
     })
     const patient = door.add('read-range', { runId: 'a', rangeId: 'during' }, { id: 'during' })
+    // The first use of these names falls into the outage.
+    const late = door.add('write-range', { runId: 'a', rangeId: 'late' }, { id: 'late' })
+    const lateWorker = door.work('write-range', async job => void done.add(job.payload.rangeId), { concurrency: 1 })
     await running.start()
-    await patient
+    await Promise.all([patient, late, lateWorker])
     await door.add('read-range', { runId: 'a', rangeId: 'after' }, { id: 'after' })
-    await until('the rest is done', () => done.has('during') && done.has('after'))
+    await until('the rest is done', () => done.has('during') && done.has('after') && done.has('late'))
   })
 })
