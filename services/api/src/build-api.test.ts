@@ -31,7 +31,7 @@ async function call(method: 'GET' | 'POST' | 'DELETE', url: string, body?: unkno
 async function aVm(name = 'files-1'): Promise<{ id: string; name: string }> {
   await call('POST', '/v1/platforms', NEW_PLATFORM)
   const { body } = await call('GET', '/v1/vms')
-  return body.find((vm: { name: string }) => vm.name === name)
+  return body.items.find((vm: { name: string }) => vm.name === name)
 }
 
 test('adding a platform proves it, reads its VMs and never gives the credentials back', async () => {
@@ -40,7 +40,7 @@ test('adding a platform proves it, reads its VMs and never gives the credentials
   expect(added.body).toMatchObject({ name: 'cluster-a', url: 'http://scp.test:4430', inventory: { code: null } })
   const listed = await call('GET', '/v1/platforms')
   expect(JSON.stringify([added, listed])).not.toMatch(/p4ssw0rd|credentials/)
-  expect((await call('GET', '/v1/vms')).body).toHaveLength(SCRIPTED_VMS.length)
+  expect((await call('GET', '/v1/vms')).body.items).toHaveLength(SCRIPTED_VMS.length)
 })
 
 test.each([
@@ -84,9 +84,9 @@ test('a backup: recorded once by idempotency key, refused while one is under way
   expect((await call('POST', `/v1/vms/${vm.id}/backups`, { full: true }, key)).body.id).toBe(first.body.id)
   expect(await call('POST', `/v1/vms/${vm.id}/backups`, {}, key)).toMatchObject({ status: 409, body: { code: 'CONFLICT' } })
   expect(await call('POST', `/v1/vms/${vm.id}/backups`, {})).toMatchObject({ status: 409, body: { code: 'CONFLICT' } })
-  expect((await call('GET', '/v1/runs?active=true')).body).toHaveLength(1)
+  expect((await call('GET', '/v1/runs?active=true')).body.items).toHaveLength(1)
   expect((await call('POST', `/v1/runs/${first.body.id}/cancel`)).body.state).toBe('cancelled')
-  expect((await call('GET', '/v1/runs?active=true')).body).toHaveLength(0)
+  expect((await call('GET', '/v1/runs?active=true')).body.items).toHaveLength(0)
   expect(await call('POST', `/v1/runs/${first.body.id}/cancel`)).toMatchObject({ status: 202, body: { state: 'cancelled' } })
 })
 
@@ -169,6 +169,6 @@ test('a list of VMs that is old is read again; a platform that fails then does n
   expect(listed).toBe(3)
   expect((await call('POST', `/v1/platforms/${added.body.id}/sync`)).body.vms).toBe(SCRIPTED_VMS.length)
   now += 300_000
-  expect((await call('GET', '/v1/vms')).body).toHaveLength(SCRIPTED_VMS.length)
-  expect((await call('GET', '/v1/platforms')).body[0].inventory).toMatchObject({ code: 'INTERNAL', message: 'broken' })
+  expect((await call('GET', '/v1/vms')).body.items).toHaveLength(SCRIPTED_VMS.length)
+  expect((await call('GET', '/v1/platforms')).body.items[0].inventory).toMatchObject({ code: 'INTERNAL', message: 'broken' })
 })

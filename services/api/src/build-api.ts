@@ -4,7 +4,7 @@ import type { Logger } from '@varve/runtime'
 import Fastify, { type FastifyBaseLogger, LogController } from 'fastify'
 import { type ApiContext, type App, runShower } from './api-context.ts'
 import { tokenCheck } from './auth.ts'
-import { serveDashboard } from './dashboard-files.ts'
+import { defaultDashboardDir, serveDashboard } from './dashboard-files.ts'
 import { errorAnswer } from './error-answer.ts'
 import { API_ERRORS } from './errors.ts'
 import { EventStreams } from './event-stream.ts'
@@ -31,7 +31,7 @@ export interface ApiDeps {
   /** What callers must send as bearer token. */
   readonly token: string
   readonly log: Logger
-  /** The built dashboard; absent or not built: a line of text at `/`. */
+  /** The built dashboard (default: the one of this checkout); not built: a line of text at `/`. */
   readonly dashboardDir?: string
   /** What to do by error code, beyond what the api knows: shown with failed runs. */
   readonly errorHelp?: Readonly<Record<string, string>>
@@ -113,7 +113,7 @@ export async function buildApi(deps: ApiDeps): Promise<App> {
     },
     { prefix: '/v1' },
   )
-  serveDashboard(app, deps.dashboardDir)
+  serveDashboard(app, deps.dashboardDir ?? defaultDashboardDir())
   await app.ready()
   return app
 }

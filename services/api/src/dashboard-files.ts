@@ -17,8 +17,8 @@ const CONTENT_SECURITY_POLICY = [
 ].join('; ')
 
 /** Serve the built dashboard at `/`. Not built: a page that says how. */
-export function serveDashboard(app: App, dir: string | undefined): void {
-  if (dir === undefined || !existsSync(join(dir, 'index.html'))) {
+export function serveDashboard(app: App, dir: string): void {
+  if (!existsSync(join(dir, 'index.html'))) {
     app.get('/', { schema: { hide: true } }, async (_request, reply) =>
       reply.type('text/plain; charset=utf-8').send('Varve API. The dashboard is not built here: run "npm run build". API: /docs\n'),
     )

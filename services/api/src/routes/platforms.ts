@@ -4,7 +4,7 @@ import { Type } from '@varve/runtime'
 import type { ApiContext, App } from '../api-context.ts'
 import { ApiError } from '../errors.ts'
 import type { Inventory } from '../inventory.ts'
-import { IdParams, refTo } from '../schemas/common.ts'
+import { IdParams, listOf, refTo } from '../schemas/common.ts'
 import { errorAnswers } from '../schemas/error.ts'
 import { NewPlatformSchema, type PlatformAnswer, PlatformSchema, SyncSchema } from '../schemas/platform.ts'
 
@@ -16,8 +16,8 @@ const PLATFORM_FAULTS = {
 export function platformRoutes(app: App, { catalog, inventory }: ApiContext): void {
   app.get(
     '/platforms',
-    { schema: { tags: ['platforms'], summary: 'List platforms', response: { 200: Type.Array(refTo(PlatformSchema)), ...errorAnswers() } } },
-    async () => (await catalog.listPlatforms()).map(platform => platformAnswer(platform, inventory)),
+    { schema: { tags: ['platforms'], summary: 'List platforms', response: { 200: listOf(PlatformSchema), ...errorAnswers() } } },
+    async () => ({ items: (await catalog.listPlatforms()).map(platform => platformAnswer(platform, inventory)) }),
   )
 
   app.post(

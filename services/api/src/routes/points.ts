@@ -1,7 +1,6 @@
-import { Type } from '@varve/runtime'
 import type { ApiContext, App } from '../api-context.ts'
 import { pointAnswer } from '../public-answers.ts'
-import { IdempotencyHeaders, IdParams, refTo } from '../schemas/common.ts'
+import { IdempotencyHeaders, IdParams, listOf, refTo } from '../schemas/common.ts'
 import { errorAnswers } from '../schemas/error.ts'
 import { PointSchema, PointsQuery } from '../schemas/point.ts'
 import { RestoreBody, RunSchema } from '../schemas/run.ts'
@@ -14,10 +13,10 @@ export function pointRoutes(app: App, { catalog, watch, showRun }: ApiContext): 
         tags: ['points'],
         summary: 'List restore points, newest first',
         querystring: PointsQuery,
-        response: { 200: Type.Array(refTo(PointSchema)), ...errorAnswers() },
+        response: { 200: listOf(PointSchema), ...errorAnswers() },
       },
     },
-    async request => (await catalog.listPoints(request.query.vmId)).map(pointAnswer),
+    async request => ({ items: (await catalog.listPoints(request.query.vmId)).map(pointAnswer) }),
   )
 
   app.get(

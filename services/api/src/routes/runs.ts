@@ -1,6 +1,5 @@
-import { Type } from '@varve/runtime'
 import type { ApiContext, App } from '../api-context.ts'
-import { IdParams, refTo } from '../schemas/common.ts'
+import { IdParams, listOf, refTo } from '../schemas/common.ts'
 import { errorAnswers } from '../schemas/error.ts'
 import { RunSchema, RunsQuery } from '../schemas/run.ts'
 
@@ -12,10 +11,10 @@ export function runRoutes(app: App, { catalog, watch, showRun }: ApiContext): vo
         tags: ['runs'],
         summary: 'List runs, newest first',
         querystring: RunsQuery,
-        response: { 200: Type.Array(refTo(RunSchema)), ...errorAnswers() },
+        response: { 200: listOf(RunSchema), ...errorAnswers() },
       },
     },
-    async request => (await catalog.listRuns(request.query)).map(showRun),
+    async request => ({ items: (await catalog.listRuns(request.query)).map(showRun) }),
   )
 
   app.get(

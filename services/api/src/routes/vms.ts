@@ -1,7 +1,6 @@
-import { Type } from '@varve/runtime'
 import type { ApiContext, App } from '../api-context.ts'
 import { pointAnswer, vmAnswer } from '../public-answers.ts'
-import { IdempotencyHeaders, IdParams, refTo } from '../schemas/common.ts'
+import { IdempotencyHeaders, IdParams, listOf, refTo } from '../schemas/common.ts'
 import { errorAnswers } from '../schemas/error.ts'
 import { PointSchema } from '../schemas/point.ts'
 import { BackupBody, RunSchema } from '../schemas/run.ts'
@@ -15,12 +14,12 @@ export function vmRoutes(app: App, { catalog, inventory, watch, showRun }: ApiCo
         tags: ['vms'],
         summary: 'List VMs of all platforms',
         description: 'A list that is old is read again from the platform; one that is slow to answer shows at the next look.',
-        response: { 200: Type.Array(refTo(VmSchema)), ...errorAnswers() },
+        response: { 200: listOf(VmSchema), ...errorAnswers() },
       },
     },
     async () => {
       await inventory.refresh()
-      return (await catalog.listVms()).map(vmAnswer)
+      return { items: (await catalog.listVms()).map(vmAnswer) }
     },
   )
 
@@ -44,13 +43,13 @@ export function vmRoutes(app: App, { catalog, inventory, watch, showRun }: ApiCo
         tags: ['vms'],
         summary: 'Restore points of a VM, newest first',
         params: IdParams,
-        response: { 200: Type.Array(refTo(PointSchema)), ...errorAnswers({ 404: 'No such VM.' }) },
+        response: { 200: listOf(PointSchema), ...errorAnswers({ 404: 'No such VM.' }) },
       },
     },
     async request => {
       // An unknown VM is told as such, instead of as one without points.
       await catalog.getVm(request.params.id)
-      return (await catalog.listPoints(request.params.id)).map(pointAnswer)
+      return { items: (await catalog.listPoints(request.params.id)).map(pointAnswer) }
     },
   )
 

@@ -27,3 +27,8 @@ export const IdempotencyHeaders = Type.Object({
 export function refTo<S extends Parameters<typeof Type.Array>[0]>(schema: S) {
   return Type.Unsafe<Static<S>>({ $ref: `${(schema as { $id?: string }).$id}#` })
 }
+
+/** Lists are objects, so that paging can be added without breaking anyone. */
+export function listOf<S extends Parameters<typeof Type.Array>[0]>(schema: S) {
+  return Type.Object({ items: Type.Array(refTo(schema)) })
+}
