@@ -1,0 +1,316 @@
+import type { Socket } from 'node:net'
+import type { Logger } from '@varve/runtime'
+import { HandshakeRunner } from '../codec/handshake-runner.ts'
+import type { Request } from '../codec/request.ts'
+import { RequestReader } from '../codec/request-reader.ts'
+import {
+  type ExportFacts,
+  type ExportList,
+  type Refusal,
+  type ServerAsk,
+  type ServerNegotiated,
+  serverHandshake,
+} from '../codec/server-handshake.ts'
+import {
+  NBD_CMD_DISC,
+  NBD_FLAG_CAN_MULTI_CONN,
+  NBD_FLAG_HAS_FLAGS,
+  NBD_FLAG_READ_ONLY,
+  NBD_FLAG_SEND_CACHE,
+  NBD_FLAG_SEND_FAST_ZERO,
+  NBD_FLAG_SEND_FLUSH,
+  NBD_FLAG_SEND_FUA,
+  NBD_FLAG_SEND_TRIM,
+  NBD_FLAG_SEND_WRITE_ZEROES,
+  NBD_MAX_PAYLOAD,
+  NBD_REP_ERR_POLICY,
+  NBD_REP_ERR_UNKNOWN,
+} from '../constants.ts'
+import { NbdError } from '../errors.ts'
+import type { NbdBackend } from './backend.ts'
+import type { BufferPool } from './buffer-pool.ts'
+import { type ExecuteContext, execute } from './execute.ts'
+import type { ExportResolver, NbdPeer } from './export-resolver.ts'
+import type { ExportTable } from './export-table.ts'
+import type { Reply } from './read-reply.ts'
+
+export interface ServerConnectionDeps {
+  readonly exports: ExportTable
+  readonly resolver: ExportResolver
+  readonly pool: BufferPool
+  readonly log: Logger | undefined
+  readonly handshakeMs: number
+  /** Requests taken and not yet answered into the socket. */
+  readonly inFlight: number
+  /** The same in bytes of payload; one request is always taken. */
+  readonly inFlightBytes: number
+}
+
+/** Handshake replies that a client may leave unread. */
+const MAX_UNREAD_HANDSHAKE = 1024 * 1024
+
+/** One connection to the server: handshake, then requests until it ends. Holds its export until its last request is done. */
+export class ServerConnection {
+  readonly peer: NbdPeer
+  /** Resolves when the socket is closed, all its requests are done and its export is released. Never rejects. */
+  readonly ended: Promise<void>
+  readonly #socket: Socket
+  readonly #deps: ServerConnectionDeps
+  readonly #handshake = new HandshakeRunner(serverHandshake())
+  readonly #handshakeTimer: NodeJS.Timeout
+  #asking: Promise<void> | undefined
+  #held: { readonly name: string; readonly backend: NbdBackend } | undefined
+  #requests: RequestReader | undefined
+  #context: ExecuteContext | undefined
+  /** Received and not taken yet, because enough requests are in flight. */
+  #rest: Uint8Array | undefined
+  #opening: string | undefined
+  #inFlight = 0
+  #bytesInFlight = 0
+  #ending = false
+  #onIdle: (() => void) | undefined
+
+  constructor(socket: Socket, deps: ServerConnectionDeps) {
+    this.#socket = socket
+    this.#deps = deps
+    this.peer = { address: peerAddress(socket) }
+    this.#handshakeTimer = setTimeout(() => this.#drop(new NbdError('NBD_STALLED', 'no finished handshake in time')), deps.handshakeMs)
+    this.ended = this.#end()
+    socket.on('data', chunk => this.#receive(chunk))
+    this.#guard(() => this.#negotiate())
+  }
+
+  /** The export of this connection, once it opens one. */
+  get exportName(): string | undefined {
+    return this.#opening ?? this.#held?.name
+  }
+
+  /** Take no more requests, answer those in flight, then close. */
+  drain(): void {
+    this.#ending = true
+    this.#socket.pause()
+    if (this.#context === undefined) this.#socket.destroy()
+    else if (this.#inFlight === 0) this.#finish()
+  }
+
+  destroy(): void {
+    this.#ending = true
+    this.#socket.destroy()
+  }
+
+  /** Runs what may find the peer at fault. */
+  #guard(action: () => void): void {
+    try {
+      action()
+    } catch (error) {
+      this.#drop(error)
+    }
+  }
+
+  #drop(error: unknown): void {
+    const err = error instanceof Error ? error : new Error(String(error))
+    this.#deps.log?.warn({ peer: this.peer.address, err }, 'nbd connection dropped')
+    this.destroy()
+  }
+
+  #receive(chunk: Uint8Array): void {
+    if (this.#ending) return
+    this.#guard(() => {
+      if (this.#requests === undefined) {
+        this.#handshake.push(chunk)
+        this.#negotiate()
+      } else {
+        this.#take(chunk)
+      }
+    })
+  }
+
+  // Handshake
+
+  #negotiate(): void {
+    while (this.#asking === undefined && !this.#ending) {
+      const event = this.#handshake.poll()
+      if (event.type === 'need-more') return
+      if (event.type === 'send') {
+        this.#socket.write(event.bytes)
+        if (this.#socket.writableLength > MAX_UNREAD_HANDSHAKE)
+          throw new NbdError('NBD_PROTOCOL', 'the client does not read handshake replies')
+      } else if (event.type === 'ask') {
+        this.#socket.pause()
+        this.#asking = this.#answer(event.ask).finally(() => {
+          this.#asking = undefined
+          this.#socket.resume()
+          this.#guard(() => this.#negotiate())
+        })
+      } else {
+        clearTimeout(this.#handshakeTimer)
+        if (event.result === undefined) this.#finish()
+        else this.#transmit(event.result, event.rest)
+        return
+      }
+    }
+  }
+
+  async #answer(ask: ServerAsk): Promise<void> {
+    const answer = ask.kind === 'open' ? await this.#open(ask.name) : await this.#list()
+    this.#guard(() => this.#handshake.answer(answer))
+  }
+
+  async #open(name: string): Promise<ExportFacts | Refusal> {
+    const { exports, log } = this.#deps
+    try {
+      if (this.#held?.name !== name) {
+        await this.#release()
+        this.#opening = name
+        this.#held = { name, backend: await exports.acquire(name, this.peer) }
+      }
+      const { size, readOnly, blockSize } = this.#held!.backend
+      return { size, flags: transmissionFlags(readOnly), blockSize }
+    } catch (error) {
+      return refusal(error, this.peer, log)
+    } finally {
+      this.#opening = undefined
+    }
+  }
+
+  async #list(): Promise<ExportList | Refusal> {
+    try {
+      return { names: (await this.#deps.resolver.list?.(this.peer)) ?? [] }
+    } catch (error) {
+      return refusal(error, this.peer, this.#deps.log)
+    }
+  }
+
+  // Transmission
+
+  #transmit(negotiated: ServerNegotiated, rest: Uint8Array): void {
+    const { structuredReplies, allocationContext } = negotiated
+    this.#context = { backend: this.#held!.backend, structuredReplies, allocationContext, pool: this.#deps.pool }
+    this.#requests = new RequestReader({
+      ready: () => !this.#ending && this.#inFlight < this.#deps.inFlight && this.#bytesInFlight < this.#deps.inFlightBytes,
+      payloadTarget: request =>
+        request.length > NBD_MAX_PAYLOAD || this.#held!.backend.readOnly ? undefined : this.#deps.pool.take(request.length),
+      request: (request, payload) => this.#start(request, payload),
+    })
+    this.#deps.log?.info({ peer: this.peer.address, structuredReplies, size: this.#held!.backend.size }, 'nbd connection opened an export')
+    this.#take(rest)
+  }
+
+  #take(bytes: Uint8Array): void {
+    const taken = this.#requests!.push(bytes)
+    if (taken === bytes.length) return
+    this.#rest = bytes.subarray(taken)
+    this.#socket.pause()
+  }
+
+  #start(request: Request, payload: Uint8Array | undefined): void {
+    if (request.command === NBD_CMD_DISC) {
+      this.drain()
+      return
+    }
+    const bytes = Math.min(request.length, NBD_MAX_PAYLOAD)
+    this.#inFlight++
+    this.#bytesInFlight += bytes
+    const done = () => {
+      this.#inFlight--
+      this.#bytesInFlight -= bytes
+      this.#room()
+    }
+    void execute(request, payload, this.#context!).then(reply => {
+      if (payload !== undefined) this.#deps.pool.give(payload)
+      this.#reply(request, reply, done)
+    })
+  }
+
+  #reply(request: Request, reply: Reply, done: () => void): void {
+    if (reply.failure !== undefined) this.#logFailure(request, reply.failure.errno, reply.failure.error)
+    const socket = this.#socket
+    // The slot and the buffer come back when the bytes are out: a client that does not read gets no more memory.
+    const sent = () => {
+      if (reply.buffer !== undefined) this.#deps.pool.give(reply.buffer)
+      done()
+    }
+    if (socket.destroyed) {
+      sent()
+      return
+    }
+    socket.cork()
+    for (const [index, part] of reply.parts.entries()) {
+      if (index === reply.parts.length - 1) socket.write(part, sent)
+      else socket.write(part)
+    }
+    socket.uncork()
+  }
+
+  #logFailure(request: Request, errno: string, error: unknown): void {
+    const { command, offset, length } = request
+    const fields = { peer: this.peer.address, command, offset, length, errno }
+    if (error instanceof NbdError) this.#deps.log?.debug(fields, 'nbd request refused')
+    else this.#deps.log?.warn({ ...fields, err: error }, 'nbd request failed')
+  }
+
+  /** A request is done: take what waited, or end. */
+  #room(): void {
+    if (this.#inFlight === 0) this.#onIdle?.()
+    if (this.#ending) {
+      if (this.#inFlight === 0) this.#finish()
+      return
+    }
+    const rest = this.#rest
+    if (rest === undefined) return
+    this.#rest = undefined
+    this.#guard(() => this.#take(rest))
+    if (this.#rest === undefined && !this.#ending) this.#socket.resume()
+  }
+
+  // End
+
+  #finish(): void {
+    this.#ending = true
+    // Sends what is buffered; a client that does not hang up is cut off.
+    this.#socket.end(() => this.#socket.destroySoon())
+    this.#socket.resume()
+  }
+
+  async #end(): Promise<void> {
+    await new Promise<void>(resolve => {
+      this.#socket.on('error', err => this.#deps.log?.debug({ peer: this.peer.address, err }, 'nbd socket failed'))
+      this.#socket.once('close', () => resolve())
+    })
+    this.#ending = true
+    clearTimeout(this.#handshakeTimer)
+    await this.#asking
+    if (this.#inFlight > 0) await new Promise<void>(resolve => (this.#onIdle = resolve))
+    try {
+      await this.#release()
+    } catch (err) {
+      this.#deps.log?.error({ peer: this.peer.address, err }, 'closing an export failed')
+    }
+    this.#deps.log?.debug({ peer: this.peer.address }, 'nbd connection ended')
+  }
+
+  async #release(): Promise<void> {
+    const held = this.#held
+    this.#held = undefined
+    if (held !== undefined) await this.#deps.exports.release(held.name)
+  }
+}
+
+function transmissionFlags(readOnly: boolean): number {
+  const common = NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA | NBD_FLAG_CAN_MULTI_CONN | NBD_FLAG_SEND_CACHE
+  if (readOnly) return common | NBD_FLAG_READ_ONLY
+  return common | NBD_FLAG_SEND_TRIM | NBD_FLAG_SEND_WRITE_ZEROES | NBD_FLAG_SEND_FAST_ZERO
+}
+
+function refusal(error: unknown, peer: NbdPeer, log: Logger | undefined): Refusal {
+  if (error instanceof NbdError && error.code === 'NBD_EXPORT_UNKNOWN') {
+    log?.info({ peer: peer.address }, 'nbd client asked for an unknown export')
+    return { refused: NBD_REP_ERR_UNKNOWN, message: error.message }
+  }
+  log?.warn({ peer: peer.address, err: error }, 'nbd export refused')
+  return { refused: NBD_REP_ERR_POLICY, message: error instanceof NbdError ? error.message : 'the export cannot be opened' }
+}
+
+function peerAddress(socket: Socket): string {
+  return socket.remoteAddress === undefined ? 'unix' : `${socket.remoteAddress}:${socket.remotePort}`
+}
