@@ -123,6 +123,10 @@ async function story(seed: number, keep: boolean, entry: string, closer: Closer)
   const disks: GuestDisk[] = []
   for (const disk of DISKS) disks.push(new GuestDisk(disk.id, await openDisk(vmId, disk.id)))
   let sequence = 0
+  const nextWrite = (): number => {
+    sequence += 1
+    return sequence
+  }
   const filling = Date.now()
   const toFill = DISKS.reduce((sum, disk) => sum + disk.text + disk.random, 0)
   let filled = 0
@@ -135,7 +139,7 @@ async function story(seed: number, keep: boolean, entry: string, closer: Closer)
     ]
     for (const { first, count, kind } of areas) {
       for (let at = 0; at < count; at += 16) {
-        const batch = Array.from({ length: Math.min(16, count - at) }, (_, i) => disk.write(first + at + i, kind, (sequence += 1)))
+        const batch = Array.from({ length: Math.min(16, count - at) }, (_, i) => disk.write(first + at + i, kind, nextWrite()))
         await Promise.all(batch)
         filled += batch.length * PIECE
         progressLine('guest writes', filled, toFill, filling)
@@ -164,7 +168,7 @@ async function story(seed: number, keep: boolean, entry: string, closer: Closer)
     const cluster = Math.floor(random() * 8)
     const piece =
       random() < 0.9 ? pieces[Math.floor(((cluster + random() * 0.15) / 8) * pieces.length)]! : Math.floor(random() * disk.pieces)
-    await disk.write(piece, random() < 0.5 ? 'text' : 'random', (sequence += 1))
+    await disk.write(piece, random() < 0.5 ? 'text' : 'random', nextWrite())
   }
   for (let i = 0; i < changes; i += 1) await rewrite()
   for (const disk of disks) await disk.flush()

@@ -1,0 +1,111 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Run } from '@varve/catalog-client'
+import { MiB } from '@varve/runtime'
+import { expect } from 'vitest'
+import { firstDifference } from './compare-export.ts'
+import { makeFilesystemImage } from './filesystem-image.ts'
+import { copySnapshot } from './snapshot-copy.ts'
+import type { System } from './system.ts'
+import { findTool, runTool } from './tools.ts'
+
+/**
+ * The main job on a real file system: import an image, full backup, then another program rewrites the live disk through NBD while two incrementals
+ * run; each point is restored to a new VM and compared with a copy of its snapshot that `nbdcopy` took.
+ * The system must have been started without a block-reader.
+ */
+export async function filesystemStory(system: System): Promise<void> {
+  const image = await makeFilesystemImage(system.folder, 640 * MiB, 220 * MiB)
+  const imported = await importImage(system, image)
+  const vmId = await system.vmId(imported)
+  await system.driver.power(imported, 'on')
+
+  const points: { run: Run; copy: string }[] = []
+  const backup = async (): Promise<void> => {
+    const started = await system.startBackup(vmId)
+    const copies = await copySnapshot(system, started.id, system.folder)
+    const reader = await system.varve.startBlockReader()
+    try {
+      const run = await system.ended(started)
+      expect(run, JSON.stringify(run)).toMatchObject({ state: 'succeeded' })
+      points.push({ run, copy: [...copies.values()][0]! })
+    } finally {
+      await reader.close()
+    }
+  }
+
+  await backup()
+  expect(points[0]?.run.images[0]).toMatchObject({ kind: 'full', reason: 'first' })
+  // The image as it was imported is what the first snapshot showed.
+  expect(await sameFile(image, points[0]!.copy)).toBe(true)
+
+  const writer = rewriteWithFio(system, imported)
+  try {
+    await backup()
+    await backup()
+  } finally {
+    writer.kill('SIGTERM')
+    await once(writer, 'exit')
+  }
+  for (const { run } of points.slice(1)) {
+    expect(run.images[0]).toMatchObject({ kind: 'incremental', reason: null })
+    expect(run.totals.read).toBeLessThan(points[0]!.run.totals.read)
+  }
+
+  const reader = await system.varve.startBlockReader()
+  try {
+    for (const [index, { run, copy }] of points.entries()) {
+      const restore = await system.restore(run.restorePointId!, { target: 'new-vm', name: `restored-${index}`, powerOn: true })
+      expect(restore, JSON.stringify(restore)).toMatchObject({ state: 'succeeded' })
+      const disk = await system.guest(restore.targetPlatformVmId!, 'virtio0')
+      expect(await firstDifference(disk, copy)).toBeNull()
+      if (index === 0) {
+        const file = join(system.folder, 'restored.raw')
+        await runTool('nbdcopy', [`nbd+unix:///${restore.targetPlatformVmId}%2Fvirtio0?socket=${system.platform.guestSocket}`, file])
+        await runTool('e2fsck', ['-fn', file])
+        await rm(file)
+      }
+    }
+  } finally {
+    await reader.close()
+  }
+}
+
+/** Import through the platform's own call; the VM's id. */
+async function importImage(system: System, file: string): Promise<string> {
+  const answer = await system.platformCall<{ vmId: string }>('POST', '/varve/v1/import', { path: file, name: 'files-1' })
+  return answer.vmId
+}
+
+/** fio rewrites random 64 KiB pieces over the first half of the live disk until it is stopped: another program, another NBD client. */
+function rewriteWithFio(system: System, platformVmId: string): ChildProcess {
+  const uri = `nbd+unix:///${platformVmId}%2Fvirtio0?socket=${system.platform.guestSocket}`
+  return spawn(
+    findTool('fio') ?? 'fio',
+    [
+      '--name=rewrite',
+      '--ioengine=nbd',
+      `--uri=${uri}`,
+      '--rw=randwrite',
+      '--bs=64k',
+      '--size=160m',
+      '--offset=32m',
+      '--iodepth=4',
+      '--rate_iops=60',
+      '--time_based',
+      '--runtime=120',
+      '--randseed=7',
+    ],
+    { stdio: 'ignore' },
+  )
+}
+
+async function sameFile(a: string, b: string): Promise<boolean> {
+  if ((await stat(a)).size !== (await stat(b)).size) return false
+  return runTool('cmp', [a, b]).then(
+    () => true,
+    () => false,
+  )
+}
