@@ -84,6 +84,8 @@ export interface System {
   restore(pointId: string, options: RestoreOptions): Promise<Run>
   ended(run: Run, ms?: number): Promise<Run>
   api<Answer>(method: string, path: string, body?: unknown): Promise<Answer>
+  /** A call to the platform's own HTTP API (test faults, import). */
+  platformCall<Answer>(method: string, path: string, body?: unknown): Promise<Answer>
   close(): Promise<void>
 }
 
@@ -171,6 +173,16 @@ async function openSystem(closer: Closer, options: SystemOptions): Promise<Syste
         if (Date.now() > deadline) throw new Error(`run ${run.id} is still ${now.state} after ${ms} ms: ${JSON.stringify(now)}`)
         await new Promise(resolve => setTimeout(resolve, 100))
       }
+    },
+    async platformCall<Answer>(method: string, path: string, body?: unknown) {
+      const answer = await fetch(`${platform.url}${path}`, {
+        method,
+        headers: body === undefined ? {} : { 'content-type': 'application/json' },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      })
+      const text = await answer.text()
+      if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text}`)
+      return (text === '' ? undefined : JSON.parse(text)) as Answer
     },
     close: () => closer.close(),
   }
