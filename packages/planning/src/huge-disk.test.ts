@@ -33,3 +33,15 @@ test('a 63 TB restore of an empty map plans nothing onto an empty disk, and the 
   expect([...planRestore([], geometry, 'empty')]).toEqual([])
   expect([...planRestore([], geometry, 'unknown')]).toHaveLength(1008)
 })
+
+test('a page cut finer than one range may be is planned in whole blocks', async () => {
+  const blockSize = 4096 * KiB
+  function* everySecondGranule() {
+    for (let offset = 0; offset < 4 * KiB ** 3; offset += 128 * KiB) yield [{ offset, length: 64 * KiB }]
+  }
+  for (const countBy of ['blocks', 'extents'] as const) {
+    const ranges = []
+    for await (const range of planRanges(everySecondGranule(), { diskSize: 63 * TB, blockSize }, { countBy })) ranges.push(range)
+    expect(ranges).toEqual([{ index: 0, firstPage: 0, pageCount: 1, extents: [{ offset: 0, length: 4 * KiB ** 3 }], bytes: 4 * KiB ** 3 }])
+  }
+})

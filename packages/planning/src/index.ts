@@ -1,6 +1,16 @@
 export { follows, NO_CHECKPOINT, sameGeneration } from './checkpoint.ts'
 export { PLANNING_ERRORS, PlanningError } from './errors.ts'
-export { chooseKind, type FullChoice, fullBecause, isParentMaterial, type KindChoice, type KindQuestion, type ParentImage } from './kind.ts'
+export {
+  afterNoAnswer,
+  chooseKind,
+  type FullChoice,
+  fullBecause,
+  isParentMaterial,
+  type KindChoice,
+  type KindQuestion,
+  type NoAnswer,
+  type ParentImage,
+} from './kind.ts'
 export { planRanges, planWholeDisk } from './plan-ranges.ts'
 export { planRestore, type StoredPage } from './plan-restore.ts'
 export type { CountBy, PlannedRange } from './range-builder.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { chooseKind, FULL_REASONS, type FullReason, fullBecause, isParentMaterial, type KindQuestion } from './index.ts'
+import { afterNoAnswer, chooseKind, FULL_REASONS, type FullReason, fullBecause, isParentMaterial, type KindQuestion } from './index.ts'
 
 const generation = 5n << 32n
 const image = { imageId: 'parent', diskSize: 1024, blockSize: 64, cbt: true, usable: true }
@@ -57,4 +57,13 @@ test('an untracked disk or a snapshot without checkpoint is no parent for an inc
   expect(isParentMaterial('first', 0n)).toBe(false)
   expect(isParentMaterial('cbt-expired', 7n)).toBe(true)
   expect(isParentMaterial(null, 7n)).toBe(true)
+})
+
+test('what the platform cannot answer becomes a full of that disk, and a reset only when nothing else helps', () => {
+  const incremental = chooseKind(plain)
+  expect(afterNoAnswer(incremental, 'CBT_EXPIRED')).toMatchObject({ reason: 'cbt-expired', since: 0n })
+  expect(afterNoAnswer(fullBecause('cbt-expired'), 'CBT_EXPIRED')).toBe('reset')
+  expect(afterNoAnswer(fullBecause('disk-resized'), 'CBT_EXPIRED')).toBe('reset')
+  expect(afterNoAnswer(incremental, 'CBT_ANSWER_INVALID')).toMatchObject({ reason: 'cbt-invalid', since: null })
+  expect(afterNoAnswer(fullBecause('first'), 'CBT_DISABLED')).toMatchObject({ reason: 'cbt-off', since: null })
 })

@@ -72,6 +72,19 @@ export function fullBecause(reason: FullReason): FullChoice {
   return { kind: 'full', reason, since, parentImageId: null }
 }
 
+/** What the platform said instead of changed areas; the codes of its driver's errors. */
+export type NoAnswer = 'CBT_EXPIRED' | 'CBT_ANSWER_INVALID' | 'CBT_DISABLED'
+
+/**
+ * What to do when the platform has no usable answer for this choice: another choice, or `reset` when not even "what is
+ * allocated" can be had, so that only a reset of tracking and a new snapshot help.
+ */
+export function afterNoAnswer(choice: KindChoice, answer: NoAnswer): FullChoice | 'reset' {
+  if (answer === 'CBT_DISABLED') return fullBecause('cbt-off')
+  if (answer === 'CBT_ANSWER_INVALID') return fullBecause('cbt-invalid')
+  return choice.kind === 'incremental' ? fullBecause('cbt-expired') : 'reset'
+}
+
 /**
  * Does the snapshot's checkpoint belong to the image, so that the next backup may be an incremental? Not when the disk was not
  * tracked; in all other cases it does, whatever made this one a full.

@@ -6,7 +6,7 @@ export interface RangeLimits {
   readonly maxPages: number
   /** Some seconds of work: short enough to repeat, long enough for whole packs. */
   readonly maxBytes: number
-  /** Keeps one range's row and message below ~200 kB. */
+  /** Keeps one range's row and message below ~200 kB. A page of blocks above 1 MiB that has more is planned in whole blocks. */
   readonly maxExtents: number
 }
 

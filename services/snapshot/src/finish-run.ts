@@ -1,0 +1,54 @@
+import { ENDED_STATES, type RestoreOptions, type RunForWork } from '@varve/catalog-client'
+import { errorReport } from '@varve/errors'
+import type { PlatformDriver } from '@varve/platform'
+import { deleteSnapshots, releaseLease } from './clean-up.ts'
+import { createdVm } from './new-vm.ts'
+import type { JobFacts, SnapshotDeps } from './snapshot-deps.ts'
+
+/**
+ * The last step of every run, whatever its outcome: release the lease, delete the snapshots (the platform merges), delete the VM
+ * of a restore that failed, power on where that was wished, close the run.
+ *
+ * Safe to repeat: releasing and deleting what is gone succeeds. It never gives up: a job that fails is delivered again, and when all
+ * attempts are spent, the catalog's reconciler queues the step anew as long as the run is `finishing`.
+ *
+ * Errors: PlatformError, CatalogError.
+ */
+export async function finishRun(runId: string, deps: SnapshotDeps, { signal }: JobFacts): Promise<void> {
+  const { catalog, platforms, log } = deps
+  const run = await catalog.getRunForWork(runId)
+  if (run.state !== 'finishing') {
+    if (!ENDED_STATES.includes(run.state)) log.warn({ runId, state: run.state }, 'a run to be finished is still under way')
+    return
+  }
+  const platform = await platforms.get(run.platformId)
+
+  await releaseLease(run, platform, signal)
+  const snapshots = await deleteSnapshots(run, platform, signal)
+  if (run.kind === 'restore') {
+    if (run.outcome === 'succeeded' || run.outcome === 'succeeded-with-damage') await powerOn(run, platform, deps, signal)
+    else await deleteCreatedVm(run, platform, signal)
+  }
+
+  await catalog.closeRun(runId)
+  log.info({ runId, outcome: run.outcome, snapshots }, 'run finished')
+}
+
+async function powerOn(run: RunForWork, platform: PlatformDriver, { catalog }: SnapshotDeps, signal: AbortSignal): Promise<void> {
+  const wished = (run.options as RestoreOptions).powerOn ?? false
+  if (!wished || run.targetPlatformVmId === null) return
+  try {
+    await platform.power(run.targetPlatformVmId, 'on', signal)
+  } catch (error) {
+    const { retryable, message } = errorReport(error)
+    if (retryable) throw error
+    // The data is back; a VM that does not start is news, not a failed restore.
+    await catalog.addNote(run.id, `The VM could not be powered on: ${message}`)
+  }
+}
+
+/** A half-written VM must not be mistaken for a restored one. */
+async function deleteCreatedVm(run: RunForWork, platform: PlatformDriver, signal: AbortSignal): Promise<void> {
+  const vmId = await createdVm(run, platform, signal)
+  if (vmId !== null) await platform.deleteVm(vmId, signal)
+}

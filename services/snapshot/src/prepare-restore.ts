@@ -1,0 +1,70 @@
+import type { RestoreOptions, RunForWork } from '@varve/catalog-client'
+import type { PlatformDriver } from '@varve/platform'
+import { deleteSnapshots } from './clean-up.ts'
+import { hasCode, SnapshotError } from './errors.ts'
+import { createdVm } from './new-vm.ts'
+import { planRestoreDisk } from './plan-restore-disk.ts'
+import { checkTargetDisks, restoreTarget } from './restore-target.ts'
+import { acquireLease } from './run-lease.ts'
+import { takeSnapshot } from './run-snapshot.ts'
+import type { JobFacts, SnapshotDeps } from './snapshot-deps.ts'
+import { type PlannedImage, storePlan } from './store-plan.ts'
+
+/**
+ * The first step of a restore: from a restore point to ranges that block-writers can write.
+ *
+ *     new VM from the saved configuration, or the original, powered off -> (differential: snapshot, what changed since the point)
+ *     -> ranges of each disk -> lease -> images and ranges into the catalog
+ *
+ * Effect: perhaps a new VM and a snapshot, and a lease of type restore, all recorded; ranges in the catalog; the run is `copying`.
+ * Safe to repeat at any line: the VM is found again by its client token, the snapshot by its name, the lease by its record.
+ *
+ * Errors: SnapshotError, PlatformError (VM_NOT_OFF, …), RepositoryError, BlockMapError, CatalogError. RUN_ENDED: stop quietly.
+ */
+export async function prepareRestore(runId: string, deps: SnapshotDeps, job: JobFacts): Promise<void> {
+  const { catalog, platforms, log } = deps
+  const { signal } = job
+  let run = await catalog.getRunForWork(runId)
+  const platform = await platforms.get(run.platformId)
+  const plans: PlannedImage[] = []
+  try {
+    if (run.state === 'copying') return // delivered twice
+    await catalog.startRun(runId)
+    if (run.cancelRequested || run.restorePointId === null) throw new SnapshotError('CANCELLED', 'the run was cancelled')
+    const options = run.options as RestoreOptions
+    const point = await catalog.getPoint(run.restorePointId)
+    const saved = await catalog.getPointConfig(point.id)
+
+    const vm = await restoreTarget(run, saved, { platform, deps, signal })
+    await catalog.setTarget(runId, vm.id)
+    for (const note of checkTargetDisks(point.images, vm)) await catalog.addNote(runId, note)
+    run = await catalog.getRunForWork(runId)
+
+    const differential = options.target === 'original' && (options.differential ?? false)
+    const snapshot = differential ? await takeSnapshot(run, { vmId: vm.id, platform, catalog, signal }) : null
+    const since = snapshot && { snapshot, checkpoint: BigInt(saved.checkpointId) }
+    const onto = options.target === 'new-vm' ? 'empty' : 'unknown'
+    for (const image of point.images) {
+      plans.push(await planRestoreDisk(image, { run, vmId: vm.id, onto, since, platform, deps, signal }))
+    }
+
+    await acquireLease(run, { ...job, vmId: vm.id, type: 'restore', platform, catalog })
+    await storePlan(run, plans, catalog)
+    await catalog.planned(runId)
+    log.info({ runId, restorePointId: point.id, target: vm.id, differential }, 'restore prepared')
+  } catch (error) {
+    if (hasCode(error, 'RUN_ENDED')) await takeAway(run, deps, platform, signal)
+    throw error
+  } finally {
+    await Promise.all(plans.map(plan => plan.ranges.close()))
+  }
+}
+
+/** The run ended while this worked; `finish-run` may have looked before the VM or the snapshot was there. */
+async function takeAway(stale: RunForWork, { catalog }: SnapshotDeps, platform: PlatformDriver, signal: AbortSignal): Promise<void> {
+  const run = await catalog.getRunForWork(stale.id)
+  if (run.outcome === 'succeeded' || run.outcome === 'succeeded-with-damage') return
+  await deleteSnapshots(run, platform, signal)
+  const vmId = await createdVm(run, platform, signal)
+  if (vmId !== null) await platform.deleteVm(vmId, signal)
+}

@@ -1,0 +1,62 @@
+import type { Catalog, RunForWork } from '@varve/catalog-client'
+import type { LeaseType, PlatformDriver } from '@varve/platform'
+import { sleep } from '@varve/runtime'
+import { hasCode } from './errors.ts'
+
+/** First lifetime of a lease. Short: one that is lost between the platform and the catalog locks the VM for this long. */
+export const FIRST_LEASE_SECONDS = 120
+
+/** How long to wait for a VM that is locked. A first attempt waits for a twin of this job; a later one for a lease that a crash lost. */
+const PATIENCE_MS = { first: 10_000, later: (FIRST_LEASE_SECONDS + 10) * 1000 }
+const RETRY_MS = 2000
+
+interface Context {
+  readonly vmId: string
+  readonly type: LeaseType
+  readonly platform: PlatformDriver
+  readonly catalog: Catalog
+  readonly attempt: number
+  readonly signal: AbortSignal
+}
+
+/**
+ * The run's lease: the recorded one if it still lives, else a new one.
+ *
+ * @throws PlatformError LEASE_OCCUPIED when somebody else holds the VM.
+ */
+export async function acquireLease(run: RunForWork, context: Context): Promise<string> {
+  const { vmId, type, platform, catalog, attempt, signal } = context
+  const deadline = performance.now() + (attempt > 1 ? PATIENCE_MS.later : PATIENCE_MS.first)
+  for (;;) {
+    const { leaseId } = (await catalog.getRunForWork(run.id)).resources
+    if (leaseId !== null && (await isLive(platform, leaseId, signal))) return leaseId
+    try {
+      const lease = await platform.createLease(vmId, type, FIRST_LEASE_SECONDS, signal)
+      await recordOrRelease(run.id, lease.id, platform, catalog)
+      return lease.id
+    } catch (error) {
+      if (!hasCode(error, 'LEASE_OCCUPIED') || performance.now() + RETRY_MS > deadline) throw error
+      await sleep(RETRY_MS, signal)
+    }
+  }
+}
+
+async function isLive(platform: PlatformDriver, leaseId: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    const { status } = await platform.getLease(leaseId, signal)
+    return status === 'running' || status === 'pending'
+  } catch (error) {
+    if (hasCode(error, 'LEASE_LOST')) return false
+    throw error
+  }
+}
+
+/** A lease that can't be recorded (the run ended meanwhile) would be nobody's: give it back at once. */
+async function recordOrRelease(runId: string, leaseId: string, platform: PlatformDriver, catalog: Catalog): Promise<void> {
+  try {
+    await catalog.recordResources(runId, { leaseId })
+  } catch (error) {
+    await platform.releaseLease(leaseId).catch(() => {})
+    throw error
+  }
+}

@@ -1,0 +1,93 @@
+import { decodePageRefs, merkleRoot, type Root, replacePages } from '@varve/block-map'
+import type { Image, RunForWork } from '@varve/catalog-client'
+import { isParentMaterial } from '@varve/planning'
+import type { ManifestImage, RestorePointManifest } from '@varve/repository'
+import { SnapshotError } from './errors.ts'
+import { restorePointIdOf } from './restore-point-id.ts'
+import type { JobFacts, SnapshotDeps } from './snapshot-deps.ts'
+
+/**
+ * Make a restore point of a run whose ranges are all copied.
+ *
+ *     parent's page references, replaced where new -> root of each disk -> manifest -> one transaction in the catalog
+ *
+ * Effect: `images/*.root` and `points/*` in the repository, then the sealed point in the catalog; nothing of it is offered
+ * before that last step. Safe to repeat: root keys come from image ids, the point's id from the run's, its time from the run's
+ * start, so that a second attempt writes the same objects again.
+ *
+ * Errors: SnapshotError POINT_INCOMPLETE, BlockMapError MAP_CORRUPT and PAGES_CONFLICT, RepositoryError, CatalogError.
+ */
+export async function sealRestorePoint(runId: string, deps: SnapshotDeps, { signal }: JobFacts): Promise<void> {
+  const { catalog, repository, log } = deps
+  const run = await catalog.getRunForWork(runId)
+  if (run.state !== 'sealing') return // delivered twice, or late
+  if (run.cancelRequested) throw new SnapshotError('CANCELLED', 'the run was cancelled')
+
+  const images: ManifestImage[] = []
+  for (const image of run.images) images.push(await sealImage(image, run, deps, signal))
+  const manifest = await manifestOf(run, images, deps)
+  const manifestKey = await repository.putManifest(manifest, { signal })
+
+  await catalog.seal(runId, {
+    restorePointId: manifest.restorePointId,
+    createdAt: manifest.createdAt,
+    manifestKey,
+    parentId: manifest.parentId,
+    images: images.map(({ imageId, rootKey, merkleRoot, cbt }) => ({ imageId, rootKey, merkleRoot, cbt })),
+  })
+  log.info({ runId, vmId: run.vmId, restorePointId: manifest.restorePointId, parentId: manifest.parentId }, 'restore point sealed')
+}
+
+/** Store the root of one disk: every block of it can be reached from there. */
+async function sealImage(
+  image: Image,
+  run: RunForWork,
+  { catalog, repository }: SnapshotDeps,
+  signal: AbortSignal,
+): Promise<ManifestImage> {
+  const { id: imageId, diskId, diskSize, blockSize, kind, reason } = image
+  const fresh = decodePageRefs(await catalog.imagePages(imageId))
+  const parent = image.parentImageId === null ? undefined : await rootOf(image.parentImageId, { catalog, repository }, signal)
+  const root: Root = { imageId, diskSize, blockSize, pages: replacePages(parent?.pages ?? [], fresh) }
+  return {
+    imageId,
+    diskId,
+    diskSize,
+    blockSize,
+    kind,
+    reason,
+    rootKey: await repository.putRoot(root, { signal }),
+    merkleRoot: merkleRoot(root).toString('hex'),
+    cbt: isParentMaterial(reason, BigInt(run.checkpointId ?? 0)),
+    read: image.totals.read,
+    stored: image.totals.written,
+  }
+}
+
+async function rootOf(
+  imageId: string,
+  { catalog, repository }: Pick<SnapshotDeps, 'catalog' | 'repository'>,
+  signal: AbortSignal,
+): Promise<Root> {
+  const { rootKey } = await catalog.getImageRoot(imageId)
+  return repository.getRoot(rootKey, { signal })
+}
+
+async function manifestOf(run: RunForWork, images: readonly ManifestImage[], { catalog }: SnapshotDeps): Promise<RestorePointManifest> {
+  const { id: runId, checkpointId, config, startedAt } = run
+  if (checkpointId === null || config === null || startedAt === null || images.length === 0) {
+    throw new SnapshotError('POINT_INCOMPLETE', 'the run lacks its snapshot record, its start or its images', { runId })
+  }
+  // One incremental is enough to stand on the parent; a point of fulls only begins a chain.
+  const grown = images.some(image => image.kind === 'incremental')
+  const parent = grown ? await catalog.parentPoint(run.vmId) : null
+  return {
+    restorePointId: restorePointIdOf(runId),
+    vm: { id: run.vmId, platformId: run.platformId, platformVmId: run.platformVmId, name: run.vmName },
+    createdAt: startedAt,
+    checkpointId,
+    parentId: parent?.restorePointId ?? null,
+    config,
+    images,
+  }
+}

@@ -1,0 +1,18 @@
+import type { Catalog } from '@varve/catalog-client'
+import type { Repository } from '@varve/repository'
+import type { Logger } from '@varve/runtime'
+import type { Platforms } from './platforms.ts'
+
+/** What the stories of this service work with. */
+export interface SnapshotDeps {
+  readonly catalog: Catalog
+  readonly platforms: Platforms
+  readonly repository: Repository
+  readonly log: Logger
+}
+
+/** What a story knows of its job. */
+export interface JobFacts {
+  readonly attempt: number
+  readonly signal: AbortSignal
+}

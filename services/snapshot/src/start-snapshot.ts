@@ -1,0 +1,90 @@
+import type { Catalog } from '@varve/catalog-client'
+import type { Job, JobName, QueueDoor } from '@varve/queue'
+import type { Repository } from '@varve/repository'
+import { Closer, type Logger } from '@varve/runtime'
+import { endOrRetry } from './end-or-retry.ts'
+import { finishRun } from './finish-run.ts'
+import { syncInventory } from './inventory.ts'
+import { type OpenPlatform, Platforms } from './platforms.ts'
+import { prepareBackup } from './prepare-backup.ts'
+import { prepareRestore } from './prepare-restore.ts'
+import { renewLeases } from './renew-leases.ts'
+import { sealRestorePoint } from './seal-restore-point.ts'
+import type { JobFacts, SnapshotDeps } from './snapshot-deps.ts'
+
+export interface SnapshotServiceDeps {
+  readonly catalog: Catalog
+  readonly queue: QueueDoor
+  readonly repository: Repository
+  readonly openPlatform: OpenPlatform
+  readonly log: Logger
+  /** Jobs of each kind at the same time (default 4). They wait for the platform most of the time. */
+  readonly concurrency?: number
+  /** Seconds between two rounds of renewing leases (default 20), and the lifetime each asks for (default 300). */
+  readonly renewSeconds?: number
+  readonly leaseSeconds?: number
+  /** Seconds between two readings of the platforms' lists of VMs (default 60); 0 leaves them alone. */
+  readonly inventorySeconds?: number
+}
+
+type Step = 'prepare-backup' | 'seal-restore-point' | 'prepare-restore' | 'finish-run'
+type Story = (runId: string, deps: SnapshotDeps, job: JobFacts) => Promise<void>
+
+const STORIES: Readonly<Record<Exclude<Step, 'finish-run'>, Story>> = {
+  'prepare-backup': prepareBackup,
+  'prepare-restore': prepareRestore,
+  'seal-restore-point': sealRestorePoint,
+}
+
+/** Work on the four steps around the copying, renew leases, and keep the list of VMs fresh, until closed. Closes none of its dependencies. */
+export async function startSnapshotService(given: SnapshotServiceDeps): Promise<{ close(): Promise<void> }> {
+  const { catalog, queue, repository, log, concurrency = 4 } = given
+  const platforms = new Platforms(catalog, given.openPlatform)
+  const deps: SnapshotDeps = { catalog, repository, platforms, log }
+  const closer = new Closer()
+  closer.add('platforms', () => platforms.close())
+  try {
+    for (const name of Object.keys(STORIES) as (keyof typeof STORIES)[]) {
+      const worker = await queue.work(name, (job, signal) => runStory(STORIES[name], job, deps, signal), { concurrency })
+      closer.add(name, () => worker.close())
+    }
+    // Its failure never fails the run: it is tried until it works.
+    const finisher = await queue.work('finish-run', (job, signal) => finishRun(job.payload.runId, deps, { attempt: job.attempt, signal }), {
+      concurrency,
+    })
+    closer.add('finish-run', () => finisher.close())
+    const { renewSeconds: everySeconds = 20, leaseSeconds = 300, inventorySeconds = 60 } = given
+    closer.add(
+      'leases',
+      inBackground(signal => renewLeases(deps, { everySeconds, leaseSeconds }, signal)),
+    )
+    if (inventorySeconds > 0)
+      closer.add(
+        'inventory',
+        inBackground(signal => syncInventory(deps, inventorySeconds, signal)),
+      )
+    return closer
+  } catch (error) {
+    await closer.close()
+    throw error
+  }
+}
+
+async function runStory(story: Story, job: Job<Step & JobName>, deps: SnapshotDeps, signal: AbortSignal): Promise<void> {
+  const { runId } = job.payload
+  try {
+    await story(runId, deps, { attempt: job.attempt, signal })
+  } catch (error) {
+    await endOrRetry(error, { runId, lastAttempt: job.lastAttempt, signal }, deps.catalog, deps.log)
+  }
+}
+
+/** Start a loop; the answer stops it and waits for its end. */
+function inBackground(loop: (signal: AbortSignal) => Promise<void>): () => Promise<void> {
+  const stop = new AbortController()
+  const done = loop(stop.signal)
+  return () => {
+    stop.abort()
+    return done
+  }
+}

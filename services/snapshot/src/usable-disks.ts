@@ -1,0 +1,34 @@
+import type { PlatformDisk, PlatformVm } from '@varve/platform'
+import { SnapshotError } from './errors.ts'
+
+/**
+ * The disks of a VM that a backup takes.
+ *
+ * @throws SnapshotError VM_NOT_SUPPORTED, VM_BUSY, NO_DISKS, DISK_SIZE_INVALID
+ */
+export function usableDisks(vm: PlatformVm): readonly PlatformDisk[] {
+  if (vm.exclusions.length > 0) {
+    throw new SnapshotError('VM_NOT_SUPPORTED', `VM ${vm.name} cannot be backed up: ${vm.exclusions.join(', ')}`, {
+      exclusions: vm.exclusions,
+    })
+  }
+  if (vm.power === 'other') throw new SnapshotError('VM_NOT_SUPPORTED', `VM ${vm.name} is neither running nor shut down`)
+  if (vm.busy) throw new SnapshotError('VM_BUSY', `VM ${vm.name} has a task of the platform under way`)
+  const disks = vm.disks.filter(disk => disk.excluded === undefined)
+  if (disks.length === 0) throw new SnapshotError('NO_DISKS', `VM ${vm.name} has no disk that can be backed up`)
+  for (const disk of disks) checkSize(disk)
+  return disks
+}
+
+/** One line for each disk left out, for the user. */
+export function notesOnExcluded(vm: PlatformVm): readonly string[] {
+  return vm.disks
+    .filter(disk => disk.excluded !== undefined)
+    .map(disk => `Disk ${disk.id} is left out: it is ${disk.excluded === 'rdm' ? 'raw-mapped' : disk.excluded}.`)
+}
+
+function checkSize({ id, size }: PlatformDisk): void {
+  if (!Number.isSafeInteger(size) || size <= 0 || size % 512 !== 0) {
+    throw new SnapshotError('DISK_SIZE_INVALID', `disk ${id} has ${size} bytes: not a positive multiple of 512`, { diskId: id, size })
+  }
+}
