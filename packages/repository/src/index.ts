@@ -10,3 +10,5 @@ export { type CallOptions, openRepository, type Repository } from './repository.
 export type { OpenRepositoryOptions, RepositoryFormat } from './repository-format.ts'
 export type { ByteRange, Store, StoredObject } from './store.ts'
 export { MemoryStore } from './stores/memory-store.ts'
+export type { S3Counters } from './stores/s3/s3-counters.ts'
+export { S3Store } from './stores/s3/s3-store.ts'

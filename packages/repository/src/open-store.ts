@@ -4,6 +4,7 @@ import { RepositoryError } from './errors.ts'
 import type { Store } from './store.ts'
 import { DirectoryStore } from './stores/directory-store.ts'
 import { MemoryStore } from './stores/memory-store.ts'
+import { S3Store } from './stores/s3/s3-store.ts'
 
 /** What the URL of a store does not say. All of it is about S3. */
 export interface StoreSettings {
@@ -21,6 +22,10 @@ export interface StoreSettings {
   readonly requestTimeout?: number
   /** Connections to the store, and so requests at the same time. Default 32. */
   readonly connections?: number
+  /** Tries of one request, the first included. Default 5. */
+  readonly attempts?: number
+  /** Milliseconds before the second try; doubled for each further one. Default 200. */
+  readonly backoff?: number
 }
 
 /**
@@ -35,7 +40,7 @@ export async function openStore(url: string, settings: StoreSettings = {}): Prom
     const path = fileURLToPath(parsed)
     if (isAbsolute(path)) return DirectoryStore.open(path.replace(/(?<=.)\/+$/, ''))
   }
-  void settings
+  if (parsed?.protocol === 's3:') return S3Store.open(parsed, settings)
   throw new RepositoryError(
     'STORE_URL_INVALID',
     `'${parsed?.protocol ?? url.slice(0, 20)}' is not a repository URL; use file:///directory or s3://bucket/prefix`,

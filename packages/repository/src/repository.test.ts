@@ -9,7 +9,6 @@ import { openStore } from './open-store.ts'
 import type { BlockResult } from './read-blocks.ts'
 import { openRepository, type Repository } from './repository.ts'
 import type { Store } from './store.ts'
-import { MemoryStore } from './stores/memory-store.ts'
 import { blockOf } from './testing/blocks.ts'
 
 const BLOCK = 64 * 1024
@@ -69,5 +68,3 @@ async function collect(repository: Repository, page: Page, entries: readonly num
   for await (const result of repository.readBlocks(requests)) found.set(result.index, result)
   return found
 }
-
-void MemoryStore

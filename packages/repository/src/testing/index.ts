@@ -1,1 +1,3 @@
+export { blockOf } from './blocks.ts'
+export { type RunningMinio, startMinio } from './minio.ts'
 export { testStore } from './test-store.ts'

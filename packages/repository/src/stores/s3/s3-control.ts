@@ -1,0 +1,142 @@
+import http from 'node:http'
+import https from 'node:https'
+import { Client } from 'minio'
+import type { StoredObject } from '../../store.ts'
+import { withRetries } from '../retry.ts'
+import type { S3Counters } from './s3-counters.ts'
+import { connectionError, s3Error } from './s3-errors.ts'
+import type { S3Target } from './s3-target.ts'
+
+const DELETE_BATCH = 1000
+const LIST_PAGE = 1000
+
+/** The control path of an S3 store: its bucket, listings and deletion, off the hot path. Through minio-js. */
+export class S3Control {
+  readonly #target: S3Target
+  readonly #counters: S3Counters
+  readonly #client: Client
+  readonly #agent: http.Agent
+
+  constructor(target: S3Target, counters: S3Counters) {
+    this.#target = target
+    this.#counters = counters
+    const { endpoint, credentials, region, pathStyle, requestTimeout } = target
+    const tls = endpoint.protocol === 'https:'
+    const options = { keepAlive: true, maxSockets: 8 }
+    this.#agent = tls ? new https.Agent(options) : new http.Agent(options)
+    this.#client = new Client({
+      endPoint: endpoint.hostname,
+      ...(endpoint.port === '' ? {} : { port: Number(endpoint.port) }),
+      useSSL: tls,
+      ...credentials,
+      // Without it each bucket costs a request for its location.
+      region,
+      pathStyle,
+      // Its own retries drop the S3 error code and write to the console.
+      retryOptions: { disableRetry: true },
+      transportAgent: this.#agent,
+      // It has no time limit of its own: a server that accepts and stays silent would hang it for ever.
+      transport: { request: timedRequest(tls ? https.request : http.request, requestTimeout) as typeof http.request },
+    })
+  }
+
+  bucketExists(signal?: AbortSignal): Promise<boolean> {
+    return this.#call('heads', `looking for bucket ${this.#target.bucket}`, signal, () => this.#client.bucketExists(this.#target.bucket))
+  }
+
+  makeBucket(signal?: AbortSignal): Promise<void> {
+    const { bucket, region } = this.#target
+    return this.#call('puts', `making bucket ${bucket}`, signal, () => this.#client.makeBucket(bucket, region))
+  }
+
+  async *list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject> {
+    const { bucket, prefix: root } = this.#target
+    let token = ''
+    do {
+      const page = await this.#call('lists', `listing ${prefix}`, signal, () =>
+        this.#client.listObjectsV2Query(bucket, root + prefix, token, '', LIST_PAGE, ''),
+      )
+      for (const item of page.objects) {
+        const name = String(item.name ?? '')
+        if (name.startsWith(root)) yield { key: name.slice(root.length), size: Number(item.size) }
+      }
+      token = page.isTruncated ? String(page.nextContinuationToken) : ''
+    } while (token !== '')
+  }
+
+  async delete(keys: readonly string[], signal?: AbortSignal): Promise<void> {
+    for (let at = 0; at < keys.length; at += DELETE_BATCH) {
+      const names = keys.slice(at, at + DELETE_BATCH).map(key => this.#target.prefix + key)
+      await this.#call('deletes', `deleting ${names.length} objects`, signal, async () => {
+        const answers = await this.#client.removeObjects(this.#target.bucket, names)
+        for (const answer of answers) {
+          const { Code: s3Code = '', Message: message = '', Key: key } = answer?.Error ?? {}
+          if (s3Code !== '' && s3Code !== 'NoSuchKey') throw s3Error(`deleting ${key}`, { status: 0, s3Code, message })
+        }
+      })
+    }
+  }
+
+  close(): void {
+    this.#agent.destroy()
+  }
+
+  #call<T>(
+    counter: 'heads' | 'puts' | 'lists' | 'deletes',
+    doing: string,
+    signal: AbortSignal | undefined,
+    call: () => Promise<T>,
+  ): Promise<T> {
+    const { attempts, backoff } = this.#target
+    const onRetry = (): void => {
+      this.#counters.retries += 1
+    }
+    return withRetries({ attempts, backoff, signal, onRetry }, async () => {
+      this.#counters[counter] += 1
+      try {
+        return await abortable(call(), signal)
+      } catch (error) {
+        signal?.throwIfAborted()
+        throw controlError(doing, error)
+      }
+    })
+  }
+}
+
+/** minio-js knows no AbortSignal: the request goes on to its time limit, but nobody waits for it. */
+async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise
+  let stop: (() => void) | undefined
+  const aborted = new Promise<never>((_resolve, reject) => {
+    stop = () => reject(signal.reason)
+    signal.addEventListener('abort', stop, { once: true })
+  })
+  try {
+    return await Promise.race([promise, aborted])
+  } finally {
+    signal.removeEventListener('abort', stop!)
+  }
+}
+
+function timedRequest(request: typeof http.request, ms: number) {
+  return (options: http.RequestOptions, onResponse: (response: http.IncomingMessage) => void): http.ClientRequest => {
+    const sent = request(options, onResponse)
+    const timer = setTimeout(() => sent.destroy(new Error(`no answer in ${ms} ms`)), ms)
+    sent.on('close', () => clearTimeout(timer))
+    return sent
+  }
+}
+
+/** minio-js throws S3Error with `code` and status, plain Errors for retryable statuses, and what Node throws below. */
+function controlError(doing: string, error: unknown): Error {
+  const { name, code, statusCode, message } = error as { name?: string; code?: string; statusCode?: number; message?: string }
+  const retryable = /Retryable HTTP status: (\d{3})/.exec(message ?? '')
+  if (retryable !== null) return s3Error(doing, { status: Number(retryable[1]), s3Code: '' })
+  if (name === 'S3Error') return s3Error(doing, { status: statusCode ?? statusOf(code), s3Code: code ?? '', message: message ?? '' })
+  return connectionError(doing, error)
+}
+
+/** Answers to HEAD have no document; minio-js makes these codes of their status. */
+function statusOf(code: string | undefined): number {
+  return code === 'NotFound' ? 404 : code === 'AccessDenied' ? 403 : 400
+}

@@ -1,0 +1,80 @@
+import { RepositoryError } from '../../errors.ts'
+import { checkKey } from '../../keys.ts'
+import type { StoreSettings } from '../../open-store.ts'
+import type { ByteRange, Store, StoredObject } from '../../store.ts'
+import { S3Control } from './s3-control.ts'
+import { newS3Counters, type S3Counters } from './s3-counters.ts'
+import { S3Objects } from './s3-objects.ts'
+import { type S3Target, s3Target } from './s3-target.ts'
+
+/** A store in an S3 bucket. One signed request per `put` and `get`, no others; failures are tried again with growing pauses. */
+export class S3Store implements Store {
+  readonly url: string
+  /** Live. */
+  readonly counters: Readonly<S3Counters>
+  readonly #objects: S3Objects
+  readonly #control: S3Control
+
+  private constructor(target: S3Target) {
+    const counters = newS3Counters()
+    this.url = `s3://${target.bucket}/${target.prefix}`.replace(/\/$/, '')
+    this.counters = counters
+    this.#objects = new S3Objects(target, counters)
+    this.#control = new S3Control(target, counters)
+  }
+
+  /** Looks for the bucket, and makes it when `createBucket` says so. */
+  static async open(url: URL, settings: StoreSettings): Promise<S3Store> {
+    const target = s3Target(url, settings)
+    const store = new S3Store(target)
+    try {
+      await store.#openBucket(target)
+    } catch (error) {
+      await store.close()
+      throw error
+    }
+    return store
+  }
+
+  async put(key: string, bytes: Uint8Array, options: { readonly sha256?: string; readonly signal?: AbortSignal } = {}): Promise<void> {
+    await this.#objects.put(checkKey(key), bytes, options.sha256, options.signal)
+  }
+
+  async get(
+    key: string,
+    range?: ByteRange,
+    options: { readonly signal?: AbortSignal; readonly maxLength?: number } = {},
+  ): Promise<Uint8Array> {
+    return this.#objects.get(checkKey(key), range, options.maxLength, options.signal)
+  }
+
+  list(prefix: string, options: { readonly signal?: AbortSignal } = {}): AsyncIterable<StoredObject> {
+    return this.#control.list(prefix, options.signal)
+  }
+
+  async delete(keys: readonly string[], options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    await this.#control.delete(keys.map(checkKey), options.signal)
+  }
+
+  async close(): Promise<void> {
+    this.#control.close()
+    await this.#objects.close()
+  }
+
+  async #openBucket({ bucket, createBucket }: S3Target): Promise<void> {
+    try {
+      if (await this.#control.bucketExists()) return
+    } catch (error) {
+      // Credentials that may use objects but not look at the bucket are fine; wrong ones show at the first object.
+      if (error instanceof RepositoryError && error.code === 'STORE_DENIED' && !createBucket) return
+      throw error
+    }
+    if (!createBucket) throw new RepositoryError('STORE_URL_INVALID', `there is no bucket '${bucket}'`)
+    try {
+      await this.#control.makeBucket()
+    } catch (error) {
+      // Somebody else made it in the meantime.
+      if (!(await this.#control.bucketExists())) throw error
+    }
+  }
+}
