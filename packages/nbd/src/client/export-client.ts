@@ -57,11 +57,19 @@ export class ExportClient implements NbdClient {
     return this.#lanes.bytesRead
   }
 
-  async read(offset: number, length: number): Promise<readonly ReadPiece[]> {
+  async read(offset: number, length: number, into?: Uint8Array): Promise<readonly ReadPiece[]> {
     this.#checkRange(offset, length, NBD_MAX_PAYLOAD)
+    if (into !== undefined && into.length < length)
+      throw new NbdError('NBD_INPUT_INVALID', 'the buffer is shorter than the read', { length })
     if (length === 0) return []
     const wide = widen({ offset, length }, this.minimumBlockSize, this.size)
-    const assemblies = await allSettled(split(wide, this.#negotiated.blockSize.maximum).map(part => this.#readPart(part)))
+    // A widened read does not fit the caller's buffer: its data is copied below.
+    const direct = into !== undefined && wide.length === length ? into : undefined
+    const assemblies = await allSettled(
+      split(wide, this.#negotiated.blockSize.maximum).map(part =>
+        this.#readPart(part, direct?.subarray(part.offset - offset, part.offset - offset + part.length)),
+      ),
+    )
     const pieces: ReadPiece[] = []
     for (const assembly of assemblies) {
       for (const piece of assembly.pieces) {
@@ -69,7 +77,8 @@ export class ExportClient implements NbdClient {
         const end = Math.min(piece.offset + piece.length, offset + length)
         if (start >= end) continue
         const extent = { offset: start, length: end - start }
-        pieces.push({ ...extent, bytes: piece.data ? assembly.bytes(extent) : undefined })
+        const bytes = piece.data ? assembly.bytes(extent) : undefined
+        pieces.push({ ...extent, bytes: direct === undefined && bytes !== undefined ? placed(bytes, start - offset, into) : bytes })
       }
     }
     return pieces
@@ -224,6 +233,12 @@ export class ExportClient implements NbdClient {
       this.#lanes.submit(request)
     })
   }
+}
+
+function placed(bytes: Uint8Array, at: number, into: Uint8Array | undefined): Uint8Array {
+  if (into === undefined) return bytes
+  into.set(bytes, at)
+  return into.subarray(at, at + bytes.length)
 }
 
 function zeroHoles(assembly: ReadAssembly, target: Uint8Array): void {

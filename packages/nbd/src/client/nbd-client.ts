@@ -37,8 +37,12 @@ export interface NbdClient {
   readonly structuredReplies: boolean
   /** Does the server answer `base:allocation`? */
   readonly blockStatusAvailable: boolean
-  /** Read exactly `length` bytes (at most 32 MiB); with structured replies holes come back as pieces without bytes, ascending and gap-free. */
-  read(offset: number, length: number): Promise<readonly ReadPiece[]>
+  /**
+   * Read exactly `length` bytes (at most 32 MiB); with structured replies holes come back as pieces without bytes, ascending and gap-free.
+   * With `into` (at least `length` bytes long) data is received there, at `piece.offset - offset`, and the pieces' bytes are views of it; what
+   * holes cover keeps its old content. A buffer that is used again saves more than half of the processor time of a read.
+   */
+  read(offset: number, length: number, into?: Uint8Array): Promise<readonly ReadPiece[]>
   /** Read exactly into `target`, holes zero-filled; for callers who bring their own buffer. */
   readInto(offset: number, target: Uint8Array): Promise<void>
   write(offset: number, bytes: Uint8Array, options?: { readonly fua?: boolean }): Promise<void>
