@@ -1,0 +1,75 @@
+/* The answers of the API, as far as the command uses them. The OpenAPI document of the api has the rest. */
+
+export interface PlatformInfo {
+  readonly id: string
+  readonly name: string
+  readonly kind: string
+  readonly url: string
+  readonly createdAt: string
+  readonly inventory: { readonly readAt: string | null; readonly code: string | null; readonly message: string | null }
+}
+
+export interface VmInfo {
+  readonly id: string
+  readonly platformId: string
+  readonly platformVmId: string
+  readonly name: string
+  readonly power: string
+  readonly exclusions: readonly string[]
+  readonly disks: readonly { readonly diskId: string; readonly size: number; readonly excluded?: string }[]
+  readonly lastPoint: { readonly id: string; readonly createdAt: string } | null
+  readonly points: number
+}
+
+export interface TotalsInfo {
+  readonly planned: number
+  readonly read: number
+  readonly written: number
+  readonly unchanged: number
+  readonly zero: number
+}
+
+export interface ImageInfo {
+  readonly diskId: string
+  readonly diskSize: number
+  readonly kind: 'full' | 'incremental'
+  readonly reason: string | null
+  readonly reasonText: string | null
+}
+
+export interface RunInfo {
+  readonly id: string
+  readonly kind: 'backup' | 'restore'
+  readonly vmId: string
+  readonly vmName: string
+  readonly state: string
+  readonly outcome: string | null
+  readonly reason: string | null
+  readonly message: string | null
+  readonly help: string | null
+  readonly totals: TotalsInfo
+  readonly progress: { readonly fraction: number; readonly rate: number | null; readonly remainingSeconds: number | null }
+  readonly createdAt: string
+  readonly startedAt: string | null
+  readonly endedAt: string | null
+  readonly restorePointId: string | null
+  readonly targetPlatformVmId: string | null
+  readonly images: readonly (ImageInfo & { readonly totals: TotalsInfo })[]
+  readonly notes: readonly string[]
+}
+
+export interface PointInfo {
+  readonly id: string
+  readonly vmId: string
+  readonly vmName: string
+  readonly createdAt: string
+  readonly parentId: string | null
+  readonly chainId: string
+  readonly stored: number
+  readonly images: readonly (ImageInfo & { readonly read: number; readonly stored: number })[]
+}
+
+/** Lists of the API. */
+export interface Items<T> {
+  readonly items: readonly T[]
+}

@@ -1,0 +1,61 @@
+import type { ApiClient } from './api-client.ts'
+import type { Items, PlatformInfo, PointInfo, RunInfo, VmInfo } from './api-types.ts'
+import { CliError } from './errors.ts'
+
+/** Shorter prefixes of ids are more likely typing errors. */
+const PREFIX_MIN = 4
+
+interface Named {
+  readonly id: string
+}
+
+/**
+ * The one thing that `text` means: by whole id, by exact name, else by the beginning of its id. Pure.
+ *
+ * @throws CliError NOT_FOUND, AMBIGUOUS
+ */
+export function choose<T extends Named>(what: string, text: string, all: readonly T[], nameOf: (one: T) => string | undefined): T {
+  const byId = all.find(({ id }) => id === text)
+  if (byId !== undefined) return byId
+  const byName = all.filter(one => nameOf(one) === text)
+  const hits = byName.length > 0 || text.length < PREFIX_MIN ? byName : all.filter(({ id }) => id.startsWith(text.toLowerCase()))
+  const [first, second] = hits
+  if (first === undefined) throw new CliError('NOT_FOUND', `there is no ${what} ${text}`)
+  if (second === undefined) return first
+  const some = hits.slice(0, 5).map(one => `${one.id.slice(0, 8)}${nameOf(one) === undefined ? '' : ` (${nameOf(one)})`}`)
+  throw new CliError('AMBIGUOUS', `${text} fits ${hits.length} ${what}s: ${some.join(', ')}${hits.length > 5 ? ', …' : ''}`)
+}
+
+export async function findVm(api: ApiClient, text: string): Promise<VmInfo> {
+  const { items } = await api.get<Items<VmInfo>>('/v1/vms')
+  return choose('VM', text, items, ({ name }) => name)
+}
+
+export async function findPlatform(api: ApiClient, text: string): Promise<PlatformInfo> {
+  const { items } = await api.get<Items<PlatformInfo>>('/v1/platforms')
+  return choose('platform', text, items, ({ name }) => name)
+}
+
+export async function findRun(api: ApiClient, text: string): Promise<RunInfo> {
+  if (isUuid(text)) return api.get<RunInfo>(`/v1/runs/${text}`)
+  const { items } = await api.get<Items<RunInfo>>('/v1/runs?limit=500')
+  return choose('run', text, items, () => undefined)
+}
+
+/** A point by id or its beginning; the name of a VM means its newest point. */
+export async function findPoint(api: ApiClient, text: string): Promise<PointInfo> {
+  const { items } = await api.get<Items<PointInfo>>('/v1/points')
+  const newest = newestOf(items.filter(({ vmName, vmId }) => vmName === text || vmId === text))
+  if (newest === undefined) return choose('restore point', text, items, () => undefined)
+  const vms = new Set(items.filter(({ vmName }) => vmName === text).map(({ vmId }) => vmId))
+  if (vms.size > 1) throw new CliError('AMBIGUOUS', `${vms.size} VMs are named ${text}; give the id of the point`)
+  return newest
+}
+
+export function newestOf(points: readonly PointInfo[]): PointInfo | undefined {
+  return [...points].sort((a, b) => b.createdAt.localeCompare(a.createdAt))[0]
+}
+
+function isUuid(text: string): boolean {
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)
+}
