@@ -70,12 +70,19 @@ export interface Catalog {
     readonly limit?: number
   }): Promise<readonly Run[]>
   getRun(id: string): Promise<Run>
+  /**
+   * Ask a run to stop. Queued or copying it goes to finishing at once (reports get RUN_ENDED); preparing or sealing the flag is set and the step under way
+   * stops at its next look (`planned` turns it into finishing at the latest). Finishing or ended: unchanged.
+   */
   cancelRun(id: string): Promise<Run>
 
   getRunForWork(id: string): Promise<RunForWork>
   /** queued -> preparing. */
   startRun(id: string): Promise<void>
-  /** Record what is about to be created or was just created; only the given fields change. */
+  /**
+   * Record what is about to be created or was just created; only the given fields change. While finishing only clearing (null) is without error; another
+   * value is recorded too, for the clean-up to find, and answered with RUN_ENDED.
+   */
   recordResources(id: string, resources: Partial<RunResources>): Promise<void>
   recordSnapshot(id: string, snapshot: { readonly checkpointId: string; readonly config: Readonly<Record<string, unknown>> }): Promise<void>
   addNote(id: string, note: string): Promise<void>
@@ -87,7 +94,10 @@ export interface Catalog {
   /** All ranges are in: preparing -> copying, and a window of them goes to the queue; with no range at all the next step does. */
   planned(id: string): Promise<void>
   getRange(id: string): Promise<RangeForWork>
-  /** First report wins; later ones return `{ accepted: false }`. The last range moves the run on. */
+  /**
+   * First report wins; later ones return `{ accepted: false }`. The very same report again (a lost answer) is accepted again, so that nobody
+   * takes its own objects for garbage. The last range moves the run on. RUN_ENDED when the run is no longer copying and the range is not done.
+   */
   completeRange(id: string, result: RangeResult): Promise<{ readonly accepted: boolean }>
   /** Progress inside a range, for the eye only. */
   progressRange(id: string, progress: { readonly read: number; readonly written: number }): Promise<{ readonly cancelRequested: boolean }>
@@ -97,7 +107,10 @@ export interface Catalog {
   runObjects(id: string): Promise<readonly { readonly key: string; readonly size: number; readonly kind: 'pack' | 'map' }[]>
   /** The one transaction that makes a point final; run -> finishing with outcome succeeded, and finish-run is queued. */
   seal(id: string, request: SealRequest): Promise<void>
-  /** Any state that has not ended -> finishing with outcome failed (or cancelled when `error.code` is CANCELLED); finish-run is queued. */
+  /**
+   * Any state before finishing -> finishing with outcome failed (or cancelled when `error.code` is CANCELLED); finish-run is queued. A run that
+   * is finishing or ended already stays as it is: the first outcome wins, no error.
+   */
   failRun(id: string, error: ErrorReport): Promise<void>
   /** Clean-up is done: finishing -> the outcome. */
   closeRun(id: string): Promise<void>
@@ -121,6 +134,12 @@ export interface Catalog {
   activeLeases(): Promise<readonly { readonly runId: string; readonly platformId: string; readonly leaseId: string }[]>
   /** Put the job of a run's present step into the queue again (after a restart, or when the queue lost it). */
   requeue(id: string): Promise<void>
+
+  /**
+   * Runs as they change (state, totals, progress), until the signal aborts. A hint to read the run again, never the news itself: changes close together
+   * are one, and one may come for nothing. Reconnects by itself; it then names every run that is under way or changed in the last minutes.
+   */
+  changes(signal?: AbortSignal): AsyncIterable<{ readonly runId: string }>
 
   close(): Promise<void>
 }

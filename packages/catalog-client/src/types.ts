@@ -57,6 +57,8 @@ export interface Vm {
   /** Newest sealed restore point, null when there is none. */
   readonly lastPoint: { readonly id: string; readonly createdAt: string } | null
   readonly points: number
+  /** Its platform does not list it any more; its points remain. */
+  readonly gone?: boolean
 }
 
 export interface BackupOptions {

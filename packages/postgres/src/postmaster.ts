@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sleep } from '@varve/runtime'
@@ -28,12 +29,13 @@ export async function runningServer(cluster: string): Promise<RunningServer | nu
   return { pid, socketDir }
 }
 
+/** Not when it is a zombie: in a container whose first process does not reap, an orphan stays one for ever. */
 export function isAlive(pid: number): boolean {
   try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2))
+  } catch {
+    return false
   }
 }
 

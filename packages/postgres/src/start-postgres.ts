@@ -182,7 +182,6 @@ async function spawnServer(root: string, postgres: string, cluster: string, sock
     jit: 'off',
     timezone: 'UTC',
     log_timezone: 'UTC',
-    // A stale catalog of our own must never be read through another collation's index; nothing else is needed.
     log_checkpoints: 'off',
   }
   const args = ['-D', cluster, ...Object.entries(settings).flatMap(([key, value]) => ['-c', `${key}=${value}`])]

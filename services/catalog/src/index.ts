@@ -1,1 +1,1 @@
-export {}
+export { type CatalogService, type CatalogServiceOptions, startCatalogService } from './service.ts'

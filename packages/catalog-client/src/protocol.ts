@@ -1,0 +1,116 @@
+import { Type } from '@varve/runtime'
+import type { Catalog } from './catalog.ts'
+import {
+  backupOptions,
+  errorReport,
+  idempotencyKey,
+  newImage,
+  newPlatform,
+  newRange,
+  note,
+  platformVmId,
+  progress,
+  RANGES_PER_CALL,
+  rangeResult,
+  resources,
+  restoreOptions,
+  sealRequest,
+  seenVm,
+  snapshot,
+} from './schemas.ts'
+
+/**
+ * The internal API as one list, used by the client to call and by the service to answer, so that they cannot drift apart:
+ * a method of `Catalog` without a route does not compile, and the service validates what the client sends by the same schema.
+ *
+ * Arguments: the `:names` of the path in order, then those in `args`, which travel as members of a JSON object (POST) or as
+ * query parameters (GET, text). Answers: JSON; 204 when a method gives nothing; raw bytes where said.
+ * Errors: the status of CATALOG_ERRORS with `{ code, message, context }`.
+ */
+export type CatalogMethod = Exclude<keyof Catalog, 'close' | 'changes'>
+
+export interface Route {
+  readonly http: 'GET' | 'POST' | 'DELETE'
+  readonly path: string
+  /** Names of the arguments after those of the path. */
+  readonly args: readonly string[]
+  /** JSON Schema of the object that carries `args`. */
+  readonly schema: object | null
+  readonly answer: 'json' | 'bytes'
+}
+
+export const PREFIX = '/internal/v1'
+/** The change feed: a stream of lines, `{"runId": …}` or empty (still here). */
+export const CHANGES_PATH = `${PREFIX}/changes`
+/** Bytes of one request at most; a larger list of ranges is sent in parts. */
+export const REQUEST_MAX = 16 * 1024 * 1024
+/** Bytes of one answer at most: 15 MB are the page references of a 63 TB disk. */
+export const ANSWER_MAX = 256 * 1024 * 1024
+/** Seconds between two signs of life in the change feed. */
+export const CHANGES_HEARTBEAT_S = 5
+
+const get = (path: string): Route => ({ http: 'GET', path: PREFIX + path, args: [], schema: null, answer: 'json' })
+const post = (path: string, args: Parameters<typeof Type.Object>[0] = {}): Route => ({
+  http: 'POST',
+  path: PREFIX + path,
+  args: Object.keys(args),
+  schema: Type.Object(args),
+  answer: 'json',
+})
+
+export const ROUTES: { readonly [M in CatalogMethod]: Route } = {
+  addPlatform: post('/platforms', { platform: newPlatform }),
+  listPlatforms: get('/platforms'),
+  getPlatform: get('/platforms/:id'),
+  deletePlatform: { ...get('/platforms/:id'), http: 'DELETE' },
+
+  reportVms: post('/platforms/:id/vms', { vms: Type.Array(seenVm, { maxItems: 20_000 }) }),
+  listVms: get('/vms'),
+  getVm: get('/vms/:id'),
+  parentPoint: get('/vms/:id/parent-point'),
+
+  createBackup: post('/vms/:id/backups', { options: backupOptions, idempotencyKey: idempotencyKey() }),
+  createRestore: post('/points/:id/restores', { options: restoreOptions, idempotencyKey: idempotencyKey() }),
+  listRuns: {
+    ...get('/runs'),
+    // A GET: the filter's members are query parameters.
+    args: ['vmId', 'kind', 'active', 'limit'],
+    schema: Type.Object({
+      vmId: Type.Optional(Type.String({ maxLength: 100 })),
+      kind: Type.Optional(Type.Union([Type.Literal('backup'), Type.Literal('restore')])),
+      active: Type.Optional(Type.Union([Type.Literal('true'), Type.Literal('false')])),
+      limit: Type.Optional(Type.String({ pattern: '^[0-9]{1,6}$' })),
+    }),
+  },
+  getRun: get('/runs/:id'),
+  cancelRun: post('/runs/:id/cancel'),
+  getRunForWork: get('/runs/:id/work'),
+  startRun: post('/runs/:id/start'),
+  recordResources: post('/runs/:id/resources', { resources }),
+  recordSnapshot: post('/runs/:id/snapshot', { snapshot }),
+  addNote: post('/runs/:id/notes', { note: note() }),
+  setTarget: post('/runs/:id/target', { targetPlatformVmId: platformVmId() }),
+  addImages: post('/runs/:id/images', { images: Type.Array(newImage, { maxItems: 1000 }) }),
+  addRanges: post('/runs/:id/ranges', { ranges: Type.Array(newRange, { maxItems: RANGES_PER_CALL }) }),
+  planned: post('/runs/:id/planned'),
+  runObjects: get('/runs/:id/objects'),
+  seal: post('/runs/:id/seal', { request: sealRequest }),
+  failRun: post('/runs/:id/fail', { error: errorReport }),
+  closeRun: post('/runs/:id/close'),
+  requeue: post('/runs/:id/requeue'),
+
+  getRange: get('/ranges/:id'),
+  completeRange: post('/ranges/:id/complete', { result: rangeResult }),
+  progressRange: post('/ranges/:id/progress', { progress }),
+
+  imagePages: { ...get('/images/:id/pages'), answer: 'bytes' },
+  getImageRoot: get('/images/:id/root'),
+
+  listPoints: { ...get('/points'), args: ['vmId'], schema: Type.Object({ vmId: Type.Optional(Type.String({ maxLength: 100 })) }) },
+  getPoint: get('/points/:id'),
+  getPointConfig: get('/points/:id/config'),
+
+  activeLeases: get('/leases'),
+}
+
+export const CATALOG_METHODS = Object.keys(ROUTES) as readonly CatalogMethod[]

@@ -1,0 +1,53 @@
+import type { Catalog } from '@varve/catalog-client'
+import type { CatalogMethod } from '@varve/catalog-client/protocol'
+import type { Database } from './database.ts'
+import { closeRun, failRun, seal } from './endings.ts'
+import { addPlatform, deletePlatform, getPlatform, listPlatforms } from './platforms.ts'
+import { activeLeases, getImageRoot, getPoint, getPointConfig, listPoints, parentPoint } from './points.ts'
+import { addImages, addNote, planned, recordResources, recordSnapshot, setTarget, startRun } from './preparing.ts'
+import { addRanges, completeRange, getRange, imagePages, progressRange, runObjects } from './ranges.ts'
+import { requeue } from './requeue.ts'
+import { cancelRun, createBackup, createRestore, getRun, getRunForWork, listRuns } from './runs.ts'
+import { getVm, listVms, reportVms } from './vms.ts'
+
+/** The catalog on its database: what the routes call. */
+export function catalogMethods(db: Database, window: number): Pick<Catalog, CatalogMethod> {
+  return {
+    addPlatform: platform => addPlatform(db, platform),
+    listPlatforms: () => listPlatforms(db),
+    getPlatform: id => getPlatform(db, id),
+    deletePlatform: id => deletePlatform(db, id),
+    reportVms: (platformId, vms) => reportVms(db, platformId, vms),
+    listVms: () => listVms(db),
+    getVm: id => getVm(db, id),
+    parentPoint: vmId => parentPoint(db, vmId),
+    createBackup: (vmId, options, key) => createBackup(db, vmId, options, key),
+    createRestore: (pointId, options, key) => createRestore(db, pointId, options, key),
+    listRuns: filter => listRuns(db, filter),
+    getRun: id => getRun(db, id),
+    cancelRun: id => cancelRun(db, id),
+    getRunForWork: id => getRunForWork(db, id),
+    startRun: id => startRun(db, id),
+    recordResources: (id, resources) => recordResources(db, id, resources),
+    recordSnapshot: (id, snapshot) => recordSnapshot(db, id, snapshot),
+    addNote: (id, note) => addNote(db, id, note),
+    setTarget: (id, targetPlatformVmId) => setTarget(db, id, targetPlatformVmId),
+    addImages: (id, images) => addImages(db, id, images),
+    addRanges: (id, ranges) => addRanges(db, id, ranges),
+    planned: id => planned(db, id, window),
+    getRange: id => getRange(db, id),
+    completeRange: (id, result) => completeRange(db, id, result, window),
+    progressRange: (id, progress) => progressRange(db, id, progress),
+    imagePages: imageId => imagePages(db, imageId),
+    runObjects: id => runObjects(db, id),
+    seal: (id, request) => seal(db, id, request),
+    failRun: (id, error) => failRun(db, id, error),
+    closeRun: id => closeRun(db, id),
+    requeue: id => requeue(db, id, window),
+    listPoints: vmId => listPoints(db, vmId),
+    getPoint: id => getPoint(db, id),
+    getPointConfig: id => getPointConfig(db, id),
+    getImageRoot: imageId => getImageRoot(db, imageId),
+    activeLeases: () => activeLeases(db),
+  }
+}

@@ -1,0 +1,37 @@
+import { LOG_LEVELS, type Static, Type } from '@varve/runtime'
+
+/** Settings of the catalog process. */
+export const Config = Type.Object({
+  /** Connection string of the catalog's PostgreSQL (15 or newer). Only this service has it. */
+  VARVE_DATABASE_URL: Type.String({ minLength: 1 }),
+
+  /** Connection string of the queue: redis://… or postgres://…. */
+  VARVE_QUEUE_URL: Type.String({ minLength: 1 }),
+
+  /** The token that all services share for the internal API. At least 16 characters. */
+  VARVE_CATALOG_TOKEN: Type.String({ minLength: 16 }),
+
+  /** Address the internal API listens on. Loopback unless said otherwise: it is not for the public. */
+  VARVE_CATALOG_HOST: Type.String({ default: '127.0.0.1', minLength: 1 }),
+
+  /** Port the internal API listens on; 0 for any free one. */
+  VARVE_CATALOG_PORT: Type.Integer({ default: 7410, minimum: 0, maximum: 65_535 }),
+
+  /** Ranges of one run in the queue at most. Several times the workers' total concurrency, so that they never wait for the catalog. */
+  VARVE_RANGE_WINDOW: Type.Integer({ default: 32, minimum: 1, maximum: 10_000 }),
+
+  /** Seconds between two looks for runs whose step gives no sign of life. */
+  VARVE_RECONCILE_INTERVAL: Type.Integer({ default: 30, minimum: 1, maximum: 3600 }),
+
+  /** Seconds without a sign of life after which a step's job is queued again. */
+  VARVE_RECONCILE_SILENCE: Type.Integer({ default: 60, minimum: 1, maximum: 86_400 }),
+
+  /** Database connections at most. */
+  VARVE_DATABASE_CONNECTIONS: Type.Integer({ default: 16, minimum: 2, maximum: 500 }),
+
+  VARVE_LOG_LEVEL: Type.Union(
+    LOG_LEVELS.map(level => Type.Literal(level)),
+    { default: 'info' },
+  ),
+})
+export type Config = Static<typeof Config>

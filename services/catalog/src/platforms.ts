@@ -1,0 +1,56 @@
+import { CatalogError, type Platform, type PlatformWithCredentials } from '@varve/catalog-client'
+import { brokenConstraint, type Database } from './database.ts'
+
+interface PlatformRow {
+  id: string
+  name: string
+  kind: 'scp'
+  url: string
+  credentials: PlatformWithCredentials['credentials']
+  created_at: string
+}
+
+/** The same platform again is the one that is there; its name with anything else different is CONFLICT. */
+export async function addPlatform(db: Database, platform: Omit<PlatformWithCredentials, 'id' | 'createdAt'>): Promise<Platform> {
+  return db.transaction(async sql => {
+    const values = [platform.name, platform.kind, platform.url, JSON.stringify(platform.credentials)]
+    const added = await sql.query<PlatformRow>(
+      `insert into varve.platforms (name, kind, url, credentials) values ($1, $2, $3, $4) on conflict (name) do nothing returning *`,
+      values,
+    )
+    if (added.rows[0] !== undefined) return toPlatform(added.rows[0])
+    const { rows } = await sql.query<PlatformRow>(
+      `select * from varve.platforms where name = $1 and kind = $2 and url = $3 and credentials = $4::jsonb`,
+      values,
+    )
+    if (rows[0] === undefined)
+      throw new CatalogError('CONFLICT', `there is already a platform named ${platform.name}`, { name: platform.name })
+    return toPlatform(rows[0])
+  })
+}
+
+export async function listPlatforms(db: Database): Promise<Platform[]> {
+  const { rows } = await db.query<PlatformRow>(`select * from varve.platforms order by name limit 1000`)
+  return rows.map(toPlatform)
+}
+
+export async function getPlatform(db: Database, id: string): Promise<PlatformWithCredentials> {
+  const { rows } = await db.query<PlatformRow>(`select * from varve.platforms where id = $1`, [id])
+  const row = rows[0]
+  if (row === undefined) throw new CatalogError('NOT_FOUND', `there is no platform ${id}`, { platformId: id })
+  return { ...toPlatform(row), credentials: row.credentials }
+}
+
+/** With its VMs, as long as none of them has runs. One that is gone already is fine. */
+export async function deletePlatform(db: Database, id: string): Promise<void> {
+  try {
+    await db.query(`delete from varve.platforms where id = $1`, [id])
+  } catch (error) {
+    if (brokenConstraint(error) === null) throw error
+    throw new CatalogError('CONFLICT', 'the platform has VMs with backups; it cannot be deleted', { platformId: id }, { cause: error })
+  }
+}
+
+function toPlatform(row: PlatformRow): Platform {
+  return { id: row.id, name: row.name, kind: row.kind, url: row.url, createdAt: row.created_at }
+}

@@ -1,0 +1,162 @@
+import { CatalogError, type Image, type NewImage, type RunResources } from '@varve/catalog-client'
+import type { Database, Sql } from './database.ts'
+import { CANCELLED, endRun } from './endings.ts'
+import { expectState, isOver, type LockedRun, lockRun, stateError } from './locked-run.ts'
+import { addStepJob } from './outbox.ts'
+import { imagesOfRun } from './run-row.ts'
+import { fillWindow, nothingLeftToCopy } from './window.ts'
+
+/** What `prepare-backup` and `prepare-restore` report, up to `planned`. */
+
+export async function startRun(db: Database, id: string): Promise<void> {
+  await db.transaction(async sql => {
+    const run = await lockRun(sql, id)
+    expectState(run, 'queued', 'preparing')
+    await sql.query(
+      `update varve.runs set state = 'preparing', started_at = coalesce(started_at, now()), touched_at = now() where id = $1`,
+      [id],
+    )
+  })
+}
+
+const RESOURCE_COLUMN = {
+  snapshotName: 'snapshot_name',
+  snapshotId: 'snapshot_id',
+  leaseId: 'lease_id',
+  createdVmId: 'created_vm_id',
+} as const satisfies Record<keyof RunResources, string>
+
+/**
+ * While finishing, what a late preparer reports is still written down, so that the clean-up finds it, and answered with RUN_ENDED; clearing what was
+ * cleaned is the clean-up's own report.
+ */
+export async function recordResources(db: Database, id: string, resources: Partial<RunResources>): Promise<void> {
+  const given = (Object.keys(RESOURCE_COLUMN) as (keyof RunResources)[]).filter(name => resources[name] !== undefined)
+  const late = await db.transaction(async sql => {
+    const run = await lockRun(sql, id)
+    const before = await sql.query<Record<string, string | null>>(
+      `select snapshot_name, snapshot_id, lease_id, created_vm_id from varve.runs where id = $1`,
+      [id],
+    )
+    const changed = given.filter(name => before.rows[0]?.[RESOURCE_COLUMN[name]] !== resources[name])
+    if (run.state !== 'finishing' && isOver(run.state)) {
+      if (changed.length > 0) throw stateError(run)
+      return null
+    }
+    if (given.length > 0) {
+      const assignments = given.map((name, i) => `${RESOURCE_COLUMN[name]} = $${i + 2}`)
+      await sql.query(`update varve.runs set ${assignments.join(', ')}, touched_at = now() where id = $1`, [
+        id,
+        ...given.map(name => resources[name]),
+      ])
+    }
+    return run.state === 'finishing' && changed.some(name => resources[name] !== null) ? stateError(run) : null
+  })
+  if (late !== null) throw late
+}
+
+export async function recordSnapshot(
+  db: Database,
+  id: string,
+  snapshot: { readonly checkpointId: string; readonly config: Readonly<Record<string, unknown>> },
+): Promise<void> {
+  await db.transaction(async sql => {
+    const run = await lockRun(sql, id)
+    const values = [id, snapshot.checkpointId, JSON.stringify(snapshot.config)]
+    if (run.state !== 'preparing') {
+      const same = await sql.query(`select 1 from varve.runs where id = $1 and checkpoint_id = $2 and config = $3::jsonb`, values)
+      if (same.rowCount === 1 && !isOver(run.state)) return
+      throw stateError(run)
+    }
+    await sql.query(`update varve.runs set checkpoint_id = $2, config = $3, touched_at = now() where id = $1`, values)
+  })
+}
+
+/** Once each; in any state that has not ended. */
+export async function addNote(db: Database, id: string, note: string): Promise<void> {
+  await db.transaction(async sql => {
+    const run = await lockRun(sql, id)
+    const { rows } = await sql.query<{ there: boolean; full: boolean }>(
+      `select $2 = any (notes) as there, cardinality(notes) >= 200 as full from varve.runs where id = $1`,
+      [id, note],
+    )
+    if (rows[0]?.there === true) return
+    expectState(run, 'queued', 'preparing', 'copying', 'sealing', 'finishing')
+    // A run with 200 different warnings says nothing more with one more.
+    if (rows[0]?.full === true) return
+    await sql.query(`update varve.runs set notes = notes || $2::text, touched_at = now() where id = $1`, [id, note])
+  })
+}
+
+export async function setTarget(db: Database, id: string, targetPlatformVmId: string): Promise<void> {
+  await db.transaction(async sql => {
+    const run = await lockRun(sql, id)
+    if (run.kind !== 'restore') throw new CatalogError('CONFLICT', 'only restores have a target', { runId: id, state: run.state })
+    if (run.state !== 'preparing') {
+      const same = await sql.query(`select 1 from varve.runs where id = $1 and target_platform_vm_id = $2`, [id, targetPlatformVmId])
+      if (same.rowCount === 1 && !isOver(run.state)) return
+      throw stateError(run)
+    }
+    await sql.query(`update varve.runs set target_platform_vm_id = $2, touched_at = now() where id = $1`, [id, targetPlatformVmId])
+  })
+}
+
+/** One image per disk; a disk that has one keeps it, whatever is said now. */
+export async function addImages(db: Database, id: string, images: readonly NewImage[]): Promise<readonly Image[]> {
+  if (new Set(images.map(i => i.diskId)).size !== images.length)
+    throw new CatalogError('BAD_REQUEST', 'a disk is named twice', { runId: id })
+  return db.transaction(async sql => {
+    const run = await lockRun(sql, id)
+    if (isOver(run.state)) throw stateError(run)
+    const before = new Set((await imagesOfRun(sql, id)).map(i => i.diskId))
+    if (run.state !== 'preparing') {
+      if (images.some(i => !before.has(i.diskId))) throw stateError(run)
+    } else {
+      await sql.query(INSERT_IMAGES, [id, JSON.stringify(images.filter(i => !before.has(i.diskId))), before.size])
+      await sql.query(`update varve.runs set touched_at = now() where id = $1`, [id])
+    }
+    const asked = new Map(images.map((image, i) => [image.diskId, i]))
+    const found = (await imagesOfRun(sql, id)).filter(i => asked.has(i.diskId))
+    return found.sort((a, b) => asked.get(a.diskId)! - asked.get(b.diskId)!)
+  })
+}
+
+const INSERT_IMAGES = `
+  insert into varve.images (run_id, position, disk_id, disk_size, block_size, kind, reason, parent_image_id, source_image_id, cbt)
+  select $1, $3::integer + s.position, i."diskId", i."diskSize", i."blockSize", i.kind, i.reason, i."parentImageId", i."sourceImageId", i.cbt
+    from jsonb_array_elements($2::jsonb) with ordinality as s (image, position)
+    cross join lateral jsonb_to_record(s.image) as i ("diskId" text, "diskSize" bigint, "blockSize" integer, kind text, reason text,
+      "parentImageId" uuid, "sourceImageId" uuid, cbt boolean)`
+
+/**
+ * All ranges are in. preparing -> copying with a window of ranges in the queue; with nothing to copy the step after that; with a cancel asked for
+ * meanwhile -> finishing.
+ */
+export async function planned(db: Database, id: string, window: number): Promise<void> {
+  await db.transaction(async sql => {
+    const run = await lockRun(sql, id)
+    if (run.planned_at !== null) return
+    expectState(run, 'preparing')
+    await sql.query(`update varve.runs set planned_at = now(), touched_at = now() where id = $1`, [id])
+    if (run.cancel_requested) await endRun(sql, id, CANCELLED)
+    else if (await nothingLeftToCopy(sql, id)) await afterCopying(sql, run)
+    else {
+      await sql.query(`update varve.runs set state = 'copying' where id = $1`, [id])
+      await fillWindow(sql, run, window)
+    }
+  })
+}
+
+/** The last range is in: a backup goes to sealing, a restore to finishing, with damage if any range had some. The run is locked. */
+export async function afterCopying(sql: Sql, run: Pick<LockedRun, 'id' | 'kind'>): Promise<void> {
+  if (run.kind === 'backup') {
+    await sql.query(`update varve.runs set state = 'sealing', touched_at = now() where id = $1`, [run.id])
+    await addStepJob(sql, run.id, 'seal-restore-point')
+    return
+  }
+  const { rows } = await sql.query<{ damaged: boolean }>(
+    `select exists (select 1 from varve.ranges where run_id = $1 and damage <> '[]') as damaged`,
+    [run.id],
+  )
+  await endRun(sql, run.id, { outcome: rows[0]?.damaged === true ? 'succeeded-with-damage' : 'succeeded' })
+}

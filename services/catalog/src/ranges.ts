@@ -1,0 +1,234 @@
+import { createHash } from 'node:crypto'
+import { CatalogError, type NewRange, type RangeForWork, type RangeResult, type RunKind, type RunState } from '@varve/catalog-client'
+import type { Database, Sql } from './database.ts'
+import { expectState, isOver, lockRun, stateError } from './locked-run.ts'
+import { afterCopying } from './preparing.ts'
+import { fillWindow, nothingLeftToCopy } from './window.ts'
+
+/** (imageId, index) twice is once. After `planned` only ranges that are there already can be named again. */
+export async function addRanges(db: Database, id: string, ranges: readonly NewRange[]): Promise<void> {
+  const list = JSON.stringify(ranges.map(r => ({ ...r, extents: r.extents.flatMap(e => [e.offset, e.length]) })))
+  await db.transaction(async sql => {
+    const run = await lockRun(sql, id)
+    if (isOver(run.state)) throw stateError(run)
+    if (run.state !== 'preparing') {
+      const { rows } = await sql.query<{ missing: boolean }>(
+        `select exists (select 1 from jsonb_to_recordset($1::jsonb) as s ("imageId" uuid, index integer)
+          where not exists (select 1 from varve.ranges r where r.image_id = s."imageId" and r.index = s.index and r.run_id = $2)) as missing`,
+        [list, id],
+      )
+      if (rows[0]?.missing !== false) throw stateError(run)
+      return
+    }
+    await sql.query(INSERT_RANGES, [id, list])
+    await sql.query(`update varve.runs set touched_at = now() where id = $1`, [id])
+  })
+}
+
+const INSERT_RANGES = `
+  with added as (
+    insert into varve.ranges (run_id, image_id, index, first_page, page_count, extents, bytes)
+    select $1, s."imageId", s.index, s."firstPage", s."pageCount", s.extents, s.bytes
+      from jsonb_to_recordset($2::jsonb) as s ("imageId" uuid, index integer, "firstPage" integer, "pageCount" integer, extents jsonb, bytes bigint)
+    on conflict (image_id, index) do nothing
+    returning image_id, bytes)
+  update varve.images i set ranges_total = i.ranges_total + a.ranges, planned = i.planned + a.bytes
+    from (select image_id, count(*) as ranges, sum(bytes) as bytes from added group by image_id) a where i.id = a.image_id`
+
+interface RangeRow {
+  id: string
+  run_id: string
+  image_id: string
+  index: number
+  first_page: number
+  page_count: number
+  extents: number[]
+  bytes: number
+  state: RangeForWork['state']
+  disk_id: string
+  disk_size: number
+  block_size: number
+  kind: RangeForWork['kind']
+  parent_image_id: string | null
+  source_image_id: string | null
+  platform_id: string
+  lease_id: string | null
+  snapshot_id: string | null
+  run_state: RunState
+  cancel_requested: boolean
+  options: { onDamage?: 'fail' | 'continue' }
+}
+
+export async function getRange(db: Database, id: string): Promise<RangeForWork> {
+  const { rows } = await db.query<RangeRow>(
+    `select g.id, g.run_id, g.image_id, g.index, g.first_page, g.page_count, g.extents, g.bytes, g.state,
+            i.disk_id, i.disk_size, i.block_size, i.kind, i.parent_image_id, i.source_image_id,
+            r.platform_id, r.lease_id, r.snapshot_id, r.state as run_state, r.cancel_requested, r.options
+       from varve.ranges g join varve.images i on i.id = g.image_id join varve.runs r on r.id = g.run_id where g.id = $1`,
+    [id],
+  )
+  const row = rows[0]
+  if (row === undefined) throw noRange(id)
+  return {
+    id: row.id,
+    runId: row.run_id,
+    imageId: row.image_id,
+    index: row.index,
+    firstPage: row.first_page,
+    pageCount: row.page_count,
+    extents: pairs(row.extents),
+    bytes: row.bytes,
+    state: row.state,
+    diskId: row.disk_id,
+    diskSize: row.disk_size,
+    blockSize: row.block_size,
+    kind: row.kind,
+    parentImageId: row.parent_image_id,
+    platformId: row.platform_id,
+    leaseId: row.lease_id,
+    snapshotId: row.snapshot_id,
+    sourceImageId: row.source_image_id,
+    onDamage: row.options.onDamage ?? 'fail',
+    runState: row.run_state,
+    cancelRequested: row.cancel_requested,
+  }
+}
+
+function pairs(flat: readonly number[]): RangeForWork['extents'] {
+  const extents: { offset: number; length: number }[] = []
+  for (let i = 0; i + 1 < flat.length; i += 2) extents.push({ offset: flat[i]!, length: flat[i + 1]! })
+  return extents
+}
+
+function noRange(id: string): CatalogError {
+  return new CatalogError('NOT_FOUND', `there is no range ${id}`, { rangeId: id })
+}
+
+/**
+ * The first report of a range wins. What is large (pages, objects) is written under the range's own lock, so that many workers do it side by side;
+ * the run is locked only for the counting after that, which also moves the window or the run on.
+ */
+export async function completeRange(db: Database, id: string, result: RangeResult, window: number): Promise<{ accepted: boolean }> {
+  const hash = reportHash(result)
+  return db.transaction(async sql => {
+    const first = await storeReport(sql, id, result, hash)
+    if (first === null) return refusal(sql, id, hash)
+    const run = await lockRun(sql, first.run_id)
+    // Thrown, so that the report is rolled back: a run that ends takes no more.
+    expectState(run, 'copying')
+    await sql.query(
+      `update varve.images set ranges_done = ranges_done + 1, read = read + $2, written = written + $3, unchanged = unchanged + $4, zero = zero + $5
+        where id = $1`,
+      [first.image_id, result.read, result.written, result.unchanged, result.zero],
+    )
+    await sql.query(`update varve.runs set touched_at = now() where id = $1`, [run.id])
+    if (await nothingLeftToCopy(sql, run.id)) await afterCopying(sql, run)
+    else await fillWindow(sql, run, window)
+    return { accepted: true }
+  })
+}
+
+async function storeReport(sql: Sql, id: string, result: RangeResult, hash: Buffer): Promise<{ run_id: string; image_id: string } | null> {
+  const pages = Buffer.from(result.pages, 'base64')
+  const { rows } = await sql.query<{ run_id: string; image_id: string }>(
+    `update varve.ranges set state = 'done', done_at = now(), touched_at = now(), read = $2, written = $3, unchanged = $4, zero = $5,
+            pages = $6, damage = $7, time_source_ms = $8, time_cpu_ms = $9, time_store_ms = $10, report_hash = $11
+      where id = $1 and state = 'queued' returning run_id, image_id`,
+    [
+      id,
+      result.read,
+      result.written,
+      result.unchanged,
+      result.zero,
+      pages,
+      JSON.stringify(result.damage),
+      milliseconds(result.time.source),
+      milliseconds(result.time.cpu),
+      milliseconds(result.time.store),
+      hash,
+    ],
+  )
+  const range = rows[0]
+  if (range === undefined) return null
+  if (result.objects.length > 0) {
+    await sql.query(
+      `insert into varve.objects (range_id, run_id, key, size, kind)
+       select distinct $1::uuid, $2::uuid, o.key, o.size, o.kind from jsonb_to_recordset($3::jsonb) as o (key text, size bigint, kind text)`,
+      [id, range.run_id, JSON.stringify(result.objects)],
+    )
+  }
+  return range
+}
+
+/** Not queued: done already (by this very report, perhaps), or its run is over. */
+async function refusal(sql: Sql, id: string, hash: Buffer): Promise<{ accepted: boolean }> {
+  const { rows } = await sql.query<{ state: string; same: boolean; run_id: string; run_state: RunState }>(
+    `select g.state, g.report_hash = $2 as same, r.id as run_id, r.state as run_state
+       from varve.ranges g join varve.runs r on r.id = g.run_id where g.id = $1`,
+    [id, hash],
+  )
+  const range = rows[0]
+  if (range === undefined) throw noRange(id)
+  if (range.state === 'done') return { accepted: range.same }
+  if (isOver(range.run_state)) throw stateError({ id: range.run_id, state: range.run_state })
+  throw new CatalogError('CONFLICT', `range ${id} is ${range.state}`, { rangeId: id, state: range.state })
+}
+
+function reportHash(result: RangeResult): Buffer {
+  const objects = result.objects.map(o => [o.key, o.size, o.kind]).sort()
+  const damage = result.damage.map(d => [d.offset, d.length, d.code])
+  const facts = [result.read, result.written, result.unchanged, result.zero, result.pages, objects, damage]
+  return createHash('sha256').update(JSON.stringify(facts)).digest()
+}
+
+const milliseconds = (value: number): number => Math.min(Math.round(value), 2 ** 31 - 1)
+
+/** For the eye, and the range's sign of life. */
+export async function progressRange(
+  db: Database,
+  id: string,
+  progress: { readonly read: number; readonly written: number },
+): Promise<{ cancelRequested: boolean }> {
+  return db.transaction(async sql => {
+    const { rows } = await sql.query<{ run_id: string; kind: RunKind; run_state: RunState; state: string; cancel_requested: boolean }>(
+      `select g.run_id, g.state, r.kind, r.state as run_state, r.cancel_requested
+         from varve.ranges g join varve.runs r on r.id = g.run_id where g.id = $1`,
+      [id],
+    )
+    const range = rows[0]
+    if (range === undefined) throw noRange(id)
+    if (isOver(range.run_state)) throw stateError({ id: range.run_id, state: range.run_state })
+    const moved = await sql.query(
+      `update varve.ranges set progress_read = $2, progress_written = $3, touched_at = now() where id = $1 and state = 'queued'`,
+      [id, progress.read, progress.written],
+    )
+    if (moved.rowCount === 1) await sql.query(`select pg_notify('varve_changes', $1)`, [range.run_id])
+    return { cancelRequested: range.cancel_requested }
+  })
+}
+
+/** Page references in page order, concatenated. */
+export async function imagePages(db: Database, imageId: string): Promise<Uint8Array> {
+  const { rows } = await db.query<{ pages: Buffer | null }>(
+    `select (select string_agg(pages, ''::bytea order by first_page) from varve.ranges where image_id = i.id and state = 'done') as pages
+       from varve.images i where i.id = $1`,
+    [imageId],
+  )
+  if (rows[0] === undefined) throw new CatalogError('NOT_FOUND', `there is no image ${imageId}`, { imageId })
+  return rows[0].pages ?? new Uint8Array()
+}
+
+export async function runObjects(
+  db: Database,
+  id: string,
+): Promise<readonly { readonly key: string; readonly size: number; readonly kind: 'pack' | 'map' }[]> {
+  const { rows } = await db.query<{ key: string; size: number; kind: 'pack' | 'map' }>(
+    `select distinct key, size, kind from varve.objects where run_id = $1 order by key`,
+    [id],
+  )
+  if (rows.length === 0) {
+    const run = await db.query(`select 1 from varve.runs where id = $1`, [id])
+    if (run.rowCount === 0) throw new CatalogError('NOT_FOUND', `there is no run ${id}`, { runId: id })
+  }
+  return rows
+}

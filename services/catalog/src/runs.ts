@@ -1,0 +1,131 @@
+import { type BackupOptions, CatalogError, type RestoreOptions, type Run, type RunForWork, type RunKind } from '@varve/catalog-client'
+import { brokenConstraint, type Database, type Sql } from './database.ts'
+import { CANCELLED, endRun } from './endings.ts'
+import { isOver, lockRun } from './locked-run.ts'
+import { addStepJob, PREPARE_JOB } from './outbox.ts'
+import { publicRun, selectRun, selectRuns } from './run-row.ts'
+
+export const RUNS_LISTED = 50
+export const RUNS_LISTED_MAX = 500
+
+export async function createBackup(db: Database, vmId: string, options: BackupOptions, idempotencyKey?: string): Promise<Run> {
+  return createOnce(db, 'backup', { vmId, options }, idempotencyKey, async sql => {
+    const { rows } = await sql.query<{ platform_id: string; gone: boolean }>(`select platform_id, gone from varve.vms where id = $1`, [
+      vmId,
+    ])
+    const vm = rows[0]
+    if (vm === undefined) throw new CatalogError('NOT_FOUND', `there is no VM ${vmId}`, { vmId })
+    if (vm.gone) throw new CatalogError('CONFLICT', 'the platform no longer lists this VM', { vmId, state: 'gone' })
+    return insertRun(sql, 'backup', vmId, vm.platform_id, options, null)
+  })
+}
+
+export async function createRestore(db: Database, restorePointId: string, options: RestoreOptions, idempotencyKey?: string): Promise<Run> {
+  return createOnce(db, 'restore', { restorePointId, options }, idempotencyKey, async sql => {
+    const { rows } = await sql.query<{ vm_id: string; platform_id: string }>(
+      `select p.vm_id, v.platform_id from varve.restore_points p join varve.vms v on v.id = p.vm_id where p.id = $1`,
+      [restorePointId],
+    )
+    const point = rows[0]
+    if (point === undefined) throw new CatalogError('NOT_FOUND', `there is no restore point ${restorePointId}`, { restorePointId })
+    return insertRun(sql, 'restore', point.vm_id, point.platform_id, options, restorePointId)
+  })
+}
+
+/** A run, its first job and its idempotency key in one transaction. */
+async function createOnce(
+  db: Database,
+  kind: RunKind,
+  request: object,
+  key: string | undefined,
+  insert: (sql: Sql) => Promise<string>,
+): Promise<Run> {
+  return db.transaction(async sql => {
+    if (key !== undefined) {
+      // Two requests with one key at the same time: the second waits here and then finds the first's row.
+      await sql.query(`select pg_advisory_xact_lock(hashtextextended($1, 0))`, [`varve ${kind} ${key}`])
+      const { rows } = await sql.query<{ run_id: string; same: boolean }>(
+        `select run_id, request = $3::jsonb as same from varve.idempotency_keys where kind = $1 and key = $2`,
+        [kind, key, JSON.stringify(request)],
+      )
+      const earlier = rows[0]
+      if (earlier?.same === false) {
+        throw new CatalogError('CONFLICT', 'this idempotency key was used for another request', { runId: earlier.run_id })
+      }
+      if (earlier !== undefined) return publicRun(await selectRun(sql, earlier.run_id))
+    }
+    const id = await insert(sql)
+    await addStepJob(sql, id, PREPARE_JOB[kind])
+    if (key !== undefined) {
+      await sql.query(`insert into varve.idempotency_keys (kind, key, request, run_id) values ($1, $2, $3, $4)`, [
+        kind,
+        key,
+        JSON.stringify(request),
+        id,
+      ])
+    }
+    return publicRun(await selectRun(sql, id))
+  })
+}
+
+async function insertRun(
+  sql: Sql,
+  kind: RunKind,
+  vmId: string,
+  platformId: string,
+  options: object,
+  sourcePointId: string | null,
+): Promise<string> {
+  try {
+    const { rows } = await sql.query<{ id: string }>(
+      `insert into varve.runs (kind, vm_id, platform_id, options, source_point_id) values ($1, $2, $3, $4, $5) returning id`,
+      [kind, vmId, platformId, JSON.stringify(options), sourcePointId],
+    )
+    return rows[0]!.id
+  } catch (error) {
+    if (brokenConstraint(error) !== 'runs_one_active_per_vm') throw error
+    throw new CatalogError('CONFLICT', 'the VM has a run under way', { vmId, state: 'busy' }, { cause: error })
+  }
+}
+
+export interface RunFilter {
+  readonly vmId?: string
+  readonly kind?: RunKind
+  readonly active?: boolean
+  readonly limit?: number
+}
+
+/** Newest first, `limit` (default 50, at most 500) of them. */
+export async function listRuns(db: Database, filter: RunFilter = {}): Promise<Run[]> {
+  const limit = Math.min(Math.max(filter.limit ?? RUNS_LISTED, 1), RUNS_LISTED_MAX)
+  const runs = await selectRuns(
+    db,
+    `($1::uuid is null or r.vm_id = $1) and ($2::text is null or r.kind = $2) and ($3::boolean is null or (r.ended_at is null) = $3)
+      order by r.created_at desc, r.id limit $4`,
+    [filter.vmId ?? null, filter.kind ?? null, filter.active ?? null, limit],
+  )
+  return runs.map(publicRun)
+}
+
+export async function getRun(db: Database, id: string): Promise<Run> {
+  return publicRun(await selectRun(db, id))
+}
+
+export async function getRunForWork(db: Database, id: string): Promise<RunForWork> {
+  return selectRun(db, id)
+}
+
+/**
+ * Queued and copying runs can end at once: nobody creates anything in those states, and reports of late workers are refused. Preparing and
+ * sealing ones finish their step first: a snapshot that is being created must not escape the clean-up.
+ */
+export async function cancelRun(db: Database, id: string): Promise<Run> {
+  return db.transaction(async sql => {
+    const run = await lockRun(sql, id)
+    if (!isOver(run.state)) {
+      await sql.query(`update varve.runs set cancel_requested = true where id = $1 and not cancel_requested`, [id])
+      if (run.state === 'queued' || run.state === 'copying') await endRun(sql, id, CANCELLED)
+    }
+    return publicRun(await selectRun(sql, id))
+  })
+}

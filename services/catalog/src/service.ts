@@ -1,0 +1,87 @@
+import type { AddressInfo } from 'node:net'
+import type { QueueDoor } from '@varve/queue'
+import { Closer, type Logger } from '@varve/runtime'
+import { catalogMethods } from './catalog-methods.ts'
+import { ChangeFeed } from './change-feed.ts'
+import { Database } from './database.ts'
+import { buildHttp } from './http.ts'
+import { startListener } from './listener.ts'
+import { migrate, waitForDatabase } from './migrations.ts'
+import { startReconciler } from './reconciler.ts'
+import { Relay } from './relay.ts'
+
+export interface CatalogServiceOptions {
+  readonly databaseUrl: string
+  /** Where jobs go. The caller opened it and closes it, after this service. */
+  readonly queue: Pick<QueueDoor, 'add'>
+  /** Port 0: any free one. */
+  readonly listen: { readonly host: string; readonly port: number }
+  /** The token that all services share. */
+  readonly token: string
+  /** Ranges of one run in the queue at most. Default 32. */
+  readonly window?: number
+  /** Seconds between two looks for runs without a sign of life. Default 30. */
+  readonly reconcileIntervalS?: number
+  /** Seconds without a sign of life after which a step's job is queued again. Default 60. */
+  readonly silenceS?: number
+  /** Database connections at most, the one that listens not counted. Default 16. */
+  readonly connections?: number
+  readonly log: Logger
+  /** Gives up waiting for the database. */
+  readonly signal?: AbortSignal
+}
+
+export interface CatalogService {
+  /** `http://host:port` for `createCatalogClient`. */
+  readonly url: string
+  close(): Promise<void>
+}
+
+/** Wait for the database, bring its schema up to date, then serve the internal API, relay jobs and look after silent runs. */
+export async function startCatalogService(options: CatalogServiceOptions): Promise<CatalogService> {
+  const { databaseUrl, log } = options
+  const window = options.window ?? 32
+  await waitForDatabase(databaseUrl, log, options.signal)
+  await migrate(databaseUrl, log)
+
+  const closer = new Closer()
+  try {
+    const db = new Database(databaseUrl, options.connections ?? 16, log)
+    closer.add('database', () => db.close())
+
+    const relay = new Relay(db, options.queue, log)
+    relay.start()
+    closer.add('relay', () => relay.close())
+
+    const feed = new ChangeFeed(db)
+    const listener = startListener(
+      databaseUrl,
+      {
+        onOutbox: () => relay.wake(),
+        onChange: runId => feed.changed(runId),
+        onConnected: () => {
+          relay.wake()
+          feed.catchUp().catch(error => log.warn({ err: error }, 'catching up with changes failed'))
+        },
+      },
+      log,
+    )
+    closer.add('listener', () => listener.close())
+
+    const intervalS = options.reconcileIntervalS ?? 30
+    const reconciler = startReconciler(db, { window, intervalS, silenceS: options.silenceS ?? 60 }, log)
+    closer.add('reconciler', () => reconciler.close())
+
+    const app = buildHttp(catalogMethods(db, window), feed, options.token, log)
+    closer.add('http', () => app.close())
+    closer.add('change feed', () => feed.close())
+    await app.listen(options.listen)
+    const { address, family, port } = app.server.address() as AddressInfo
+    const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
+    log.info({ url, window }, 'catalog is ready')
+    return { url, close: () => closer.close() }
+  } catch (error) {
+    await closer.close().catch(() => {})
+    throw error
+  }
+}
