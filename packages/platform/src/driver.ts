@@ -62,7 +62,8 @@ export interface DiskAddress {
 
 /**
  * One platform, as the backup application sees it. Each method waits for the platform's task to end and throws a
- * PlatformError: `PLATFORM_UNREACHABLE`, `PLATFORM_AUTH_FAILED`, `PLATFORM_THROTTLED`, `PLATFORM_REFUSED`, `VM_NOT_FOUND`,
+ * PlatformError: `PLATFORM_UNREACHABLE`, `PLATFORM_TLS_UNTRUSTED`, `PLATFORM_AUTH_FAILED`, `PLATFORM_THROTTLED`, `PLATFORM_REFUSED`,
+ * `VM_NOT_FOUND`, `VM_BUSY` (another operation holds it: later),
  * `SNAPSHOT_NOT_FOUND`, `TASK_FAILED`, `TASK_TIMEOUT`, `LEASE_OCCUPIED`, `LEASE_LOST`, `CBT_EXPIRED`, `CBT_DISABLED`,
  * `CBT_ANSWER_INVALID`, `PLATFORM_ANSWER_INVALID`, `VM_NOT_OFF`. Every implementation passes the conformance suite in `@varve/platform/testing`.
  *
@@ -72,6 +73,7 @@ export interface PlatformDriver {
   /** Version text of the platform; proves address and credentials. */
   version(signal?: AbortSignal): Promise<string>
 
+  /** Each VM once. What the list doesn't tell is left to `getVm`: with SCP the exclusion `internal-snapshots`. */
   listVms(signal?: AbortSignal): AsyncIterable<PlatformVm>
   getVm(vmId: string, signal?: AbortSignal): Promise<PlatformVm>
 

@@ -10,3 +10,7 @@ export type {
   PlatformVm,
   VmConfig,
 } from './driver.ts'
+export { PLATFORM_ERRORS, PlatformError, type PlatformErrorCode } from './errors.ts'
+export { openPlatform, type PlatformOptions } from './open-platform.ts'
+export type { ScpOptions } from './scp/options.ts'
+export { openScpDriver } from './scp/scp-driver.ts'
