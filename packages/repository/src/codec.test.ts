@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { CODECS, type Codec } from '@varve/block-map'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { compressBound, decompress, openCompressor } from './codec.ts'
 import { RepositoryError } from './errors.ts'
 import { blockOf } from './testing/blocks.ts'
@@ -9,7 +9,11 @@ import { blockOf } from './testing/blocks.ts'
 const BLOCK = 65_536
 
 describe.each(['zstd', 'lz4'] as const)('%s', name => {
-  const compressor = openCompressor(name)!
+  const opened = openCompressor(name)
+  const compressor = opened!
+  beforeEach(ctx => {
+    if (opened?.codec !== CODECS[name]) ctx.skip(`${name} is not available here`)
+  })
 
   function compress(block: Uint8Array): Buffer {
     const target = Buffer.alloc(compressBound(block.length))

@@ -49,7 +49,10 @@ export async function* readBlocks(
     if (block === undefined) throw new RangeError(`entry ${entry} of page ${page.pageIndex} is zero; there is nothing to read`)
     return { index, block, object: block.packId, offset: block.offset, length: block.storedLength }
   })
-  const gets = planGets(wanted, { coalesceGap: options.coalesceGap ?? 128 * 1024, maxGet: options.maxGet ?? 8 * 1024 * 1024 })
+  // What helps less than being raw is stored raw, so nothing stored is longer than a block. Do not even ask for it.
+  const [possible, impossible] = [wanted.filter(item => item.length <= blockSize), wanted.filter(item => item.length > blockSize)]
+  for (const item of impossible) yield { index: item.index, damage: damage(item, `${item.length} stored bytes cannot be one block`) }
+  const gets = planGets(possible, { coalesceGap: options.coalesceGap ?? 128 * 1024, maxGet: options.maxGet ?? 8 * 1024 * 1024 })
   for await (const fetched of fetchAhead(store, gets, packKey, { inFlight: options.inFlight ?? 4, signal: options.signal })) {
     const { get } = fetched
     if ('error' in fetched) {

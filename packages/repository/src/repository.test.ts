@@ -2,69 +2,152 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { Page, type Root } from '@varve/block-map'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { formatHash } from './block-hash.ts'
+import { blocksInPage, Page, type Root } from '@varve/block-map'
+import { afterAll, describe, expect, test } from 'vitest'
 import { openStore } from './open-store.ts'
-import type { BlockResult } from './read-blocks.ts'
-import { openRepository, type Repository } from './repository.ts'
+import { openRepository } from './repository.ts'
+import { encodeFormat } from './repository-format.ts'
+import { sealJson } from './sealed-json.ts'
 import type { Store } from './store.ts'
-import { blockOf } from './testing/blocks.ts'
+import { MemoryStore } from './stores/memory-store.ts'
+import { S3Store } from './stores/s3/s3-store.ts'
+import { blockOf, startMinio } from './testing/index.ts'
+import { readAll, writeBlocks } from './testing/write-blocks.ts'
 
 const BLOCK = 64 * 1024
-
-let folder: string
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'varve-repository-'))
+const cleanUp: (() => Promise<unknown>)[] = []
+afterAll(async () => {
+  for (const close of cleanUp.reverse()) await close()
 })
-afterEach(() => rm(folder, { recursive: true, force: true }))
 
-describe.each([
-  ['memory', async (): Promise<Store> => openStore('memory:')],
-  ['directory', async (): Promise<Store> => openStore(pathToFileURL(folder).href)],
-])('a repository in a %s store', (_name, make) => {
-  test('gives back what was written, through packs, map, root and manifest', async () => {
-    const repository = await openRepository(await make(), { create: true, blockSize: BLOCK })
-    const blocks = Array.from({ length: 40 }, (_, i) => blockOf(BLOCK, i, i % 3 === 0 ? 'random' : 'text'))
+async function directory(): Promise<Store> {
+  const folder = await mkdtemp(join(tmpdir(), 'varve-repository-'))
+  cleanUp.push(() => rm(folder, { recursive: true, force: true }))
+  return openStore(pathToFileURL(folder).href)
+}
+
+async function s3(): Promise<Store | string> {
+  const minio = await startMinio()
+  if (typeof minio === 'string') return minio
+  cleanUp.push(() => minio.close())
+  const store = await openStore('s3://varve-test', minio.settings)
+  cleanUp.push(() => store.close())
+  return store
+}
+
+describe.each<[string, () => Promise<Store | string>]>([
+  ['memory', () => openStore('memory:')],
+  ['directory', directory],
+  ['S3', s3],
+])('a repository in %s', (_name, make) => {
+  test('gives back what was written, through packs, map, root and manifest', async ctx => {
+    const store = await make()
+    if (typeof store === 'string') return ctx.skip(store)
+    const repository = await openRepository(store, { create: true, blockSize: BLOCK })
+    // The last block of a disk may be short.
+    const blocks = Array.from({ length: 40 }, (_, i) => blockOf(i === 39 ? 512 : BLOCK, i, i % 3 === 0 ? 'random' : 'text'))
     const { page, objects } = await writeBlocks(repository, 3, blocks, { targetSize: 256 * 1024 })
     expect(objects.length).toBeGreaterThan(2)
 
     const { object, refs } = await repository.putMap([page, Page.empty(4, 10)])
     expect(object).toMatchObject({ kind: 'map' })
+    expect(refs.map(ref => [ref.pageIndex, ref.storedBlocks])).toEqual([
+      [3, 40],
+      [4, 0],
+    ])
     const root: Root = { imageId: 'image-1', diskSize: 5 * 1024 * BLOCK, blockSize: BLOCK, pages: refs.slice(0, 1) }
-    const again = await openRepository(repository.store)
-    expect(again.format).toEqual(repository.format)
-    expect(await again.getRoot(await repository.putRoot(root))).toEqual(root)
+    const rootKey = await repository.putRoot(root)
+    const manifestKey = await repository.putManifest(manifestOf('vm-1', '2026-03-01T10:20:30.400Z', 'p1', rootKey))
 
-    const [read] = await again.getPages(root.pages)
+    // A second process finds everything.
+    const again = await openRepository(store)
+    expect(again.format).toEqual(repository.format)
+    expect(await again.listManifests('vm-1')).toEqual([manifestKey])
+    const [image] = (await again.getManifest(manifestKey)).images
+    const found = await again.getRoot(image!.rootKey)
+    const [read] = await again.getPages(found.pages)
     expect(read!.hash()).toEqual(page.hash())
-    const found = await collect(
-      again,
-      read!,
-      blocks.map((_, i) => i),
-    )
-    for (const [i, bytes] of blocks.entries()) expect(Buffer.compare(found.get(i)!.bytes!, bytes)).toBe(0)
+    const results = await readAll(again, read!)
+    for (const [i, bytes] of blocks.entries()) expect(Buffer.compare(results.get(i)!.bytes!, bytes)).toBe(0)
+
+    for (const { key, size } of [...objects, object!]) expect((await store.get(key)).length).toBe(size)
+    // One request to find the bucket, one list of manifests; none on the way of the data.
+    if (store instanceof S3Store) expect(store.counters).toMatchObject({ heads: 1, lists: 1, retries: 0 })
   })
 })
 
-async function writeBlocks(
-  repository: Repository,
-  pageIndex: number,
-  blocks: readonly Uint8Array[],
-  options: { targetSize?: number },
-): Promise<{ page: Page; objects: readonly { key: string; size: number }[] }> {
-  const page = Page.empty(pageIndex, 1024)
-  const writer = repository.packWriter(options)
-  for (const [i, bytes] of blocks.entries()) {
-    const hash = formatHash(bytes)
-    page.setStored(i, hash, await writer.add(hash, bytes))
-  }
-  return { page, objects: (await writer.finish()).objects }
-}
+describe('varve.json', () => {
+  test('is there before anything is opened', async () => {
+    await expect(openRepository(new MemoryStore())).rejects.toMatchObject({ code: 'REPOSITORY_NOT_FOUND' })
+  })
 
-async function collect(repository: Repository, page: Page, entries: readonly number[]): Promise<Map<number, BlockResult>> {
-  const found = new Map<number, BlockResult>()
-  const requests = entries.map(entry => ({ index: entry, page, entry }))
-  for await (const result of repository.readBlocks(requests)) found.set(result.index, result)
-  return found
+  test('is written once and never changed', async () => {
+    const store = new MemoryStore()
+    const first = await openRepository(store, { create: true, compression: 'none', blockSize: BLOCK })
+    const second = await openRepository(store, { create: true, compression: 'lz4', blockSize: 2 * BLOCK })
+    expect(second.format).toEqual(first.format)
+    expect(first.format).toMatchObject({ version: 1, blockSize: BLOCK, compression: 'none', hash: 'sha256' })
+  })
+
+  test('of a newer format, or damaged, is refused', async () => {
+    const store = new MemoryStore()
+    const { format } = await openRepository(store, { create: true })
+    await store.put('varve.json', sealJson({ format: 'varve-repository', ...format, version: 2 }))
+    await expect(openRepository(store, { create: true })).rejects.toMatchObject({ code: 'REPOSITORY_VERSION_UNKNOWN' })
+    await store.put('varve.json', Buffer.from(encodeFormat(format).toString().replace('zstd', 'none')))
+    await expect(openRepository(store, { create: true })).rejects.toMatchObject({ code: 'REPOSITORY_INVALID' })
+    await store.put('varve.json', Buffer.from('{}'))
+    await expect(openRepository(store)).rejects.toMatchObject({ code: 'REPOSITORY_INVALID' })
+  })
+
+  test('cannot be made with a block size that cannot be', async () => {
+    const store = new MemoryStore()
+    await expect(openRepository(store, { create: true, blockSize: 1000 })).rejects.toMatchObject({ code: 'REPOSITORY_INVALID' })
+    expect(store.objects.size).toBe(0)
+  })
+})
+
+describe('manifests', () => {
+  test('are listed by VM, oldest first', async () => {
+    const repository = await openRepository(new MemoryStore(), { create: true })
+    for (const [vm, time, id] of [
+      ['b', '2026-03-02T00:00:00.000Z', 'p2'],
+      ['a', '2026-12-01T00:00:00.000Z', 'p4'],
+      ['b', '2026-03-01T00:00:00.000Z', 'p1'],
+      ['ab', '2026-03-01T00:00:00.000Z', 'p3'],
+    ] as const) {
+      await repository.putManifest(manifestOf(vm, time, id, 'images/x.root'))
+    }
+    expect(await repository.listManifests('b')).toEqual(['points/b/20260301T000000.000Z-p1.json', 'points/b/20260302T000000.000Z-p2.json'])
+    expect(await repository.listManifests()).toHaveLength(4)
+    expect(await repository.listManifests('a')).toHaveLength(1)
+  })
+
+  test('of a VM whose id cannot be a key are refused', async () => {
+    const repository = await openRepository(new MemoryStore(), { create: true })
+    const manifest = manifestOf('../up', '2026-03-01T00:00:00.000Z', 'p1', 'images/x.root')
+    await expect(repository.putManifest(manifest)).rejects.toMatchObject({ code: 'KEY_INVALID' })
+  })
+})
+
+test('a map of nothing but zeros is no object, only tombstones', async () => {
+  const store = new MemoryStore()
+  const repository = await openRepository(store, { create: true })
+  const { object, refs } = await repository.putMap([Page.empty(0, 1024), Page.empty(1, blocksInPage(3 * BLOCK, BLOCK, 0))])
+  expect(object).toBeUndefined()
+  expect(refs.map(ref => ref.storedBlocks)).toEqual([0, 0])
+  expect([...store.objects.keys()]).toEqual(['varve.json'])
+})
+
+function manifestOf(vmId: string, createdAt: string, restorePointId: string, rootKey: string) {
+  const image = { imageId: 'image-1', diskId: 'disk-1', diskSize: 512, blockSize: BLOCK, kind: 'full', reason: 'first', rootKey } as const
+  return {
+    restorePointId,
+    vm: { id: vmId, platformId: 'platform-1', platformVmId: '42', name: 'web' },
+    createdAt,
+    checkpointId: '1',
+    parentId: null,
+    config: {},
+    images: [{ ...image, merkleRoot: '0'.repeat(64), cbt: true, read: 0, stored: 0 }],
+  }
 }
