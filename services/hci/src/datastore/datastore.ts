@@ -33,6 +33,8 @@ export interface SnapshotRecord {
   readonly disks: readonly { readonly id: string; readonly size: number }[]
   /** Milliseconds that writes were held for it. */
   readonly pauseMs: number
+  /** It is being merged (or the merge was cut off and waits for the next deleteSnapshot): its disks can't be opened any more. */
+  readonly deleting: boolean
 }
 
 export interface ChangedAreas {
