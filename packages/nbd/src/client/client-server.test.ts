@@ -37,6 +37,23 @@ async function open(port: number, options: NbdClientOptions = {}): Promise<NbdCl
   return client
 }
 
+/** A backend with some of its calls replaced. */
+function overriding(backend: MemoryBackend, calls: Partial<NbdBackend>): NbdBackend {
+  return {
+    size: backend.size,
+    readOnly: backend.readOnly,
+    blockSize: backend.blockSize,
+    read: (offset, target) => backend.read(offset, target),
+    write: (offset, bytes, fua) => backend.write(offset, bytes, fua),
+    flush: () => backend.flush(),
+    trim: (offset, length, fua) => backend.trim(offset, length, fua),
+    writeZeroes: (offset, length, fua, mayTrim) => backend.writeZeroes(offset, length, fua, mayTrim),
+    blockStatus: (offset, length) => backend.blockStatus(offset, length),
+    close: () => backend.close(),
+    ...calls,
+  }
+}
+
 function pattern(length: number): Uint8Array {
   return Uint8Array.from({ length }, (_, index) => (index * 7 + (index >> 8)) % 251)
 }
@@ -85,6 +102,27 @@ test('requests overlap over several connections and none mixes with another', as
     expect(results[index]!.length).toBe(1)
     expect(Buffer.compare(results[index]![0]!.bytes!, content.subarray(offset, offset + length))).toBe(0)
   }
+})
+
+test('as many requests are in flight as asked for: eight wait for each other', async () => {
+  const backend = new MemoryBackend(pattern(MiB))
+  let arrived = 0
+  let open8 = () => {}
+  const all = new Promise<void>(resolve => {
+    open8 = resolve
+  })
+  const meeting = overriding(backend, {
+    async read(offset, target) {
+      arrived++
+      if (arrived === 8) open8()
+      await all
+      await backend.read(offset, target)
+    },
+  })
+  const { port } = await serve(meeting)
+  const client = await open(port, { inFlight: 8 })
+  const results = await Promise.all(Array.from({ length: 16 }, (_, index) => client.read(index * 4096, 4096)))
+  for (const [index, [piece]] of results.entries()) expect(piece).toMatchObject({ offset: index * 4096, length: 4096 })
 })
 
 test('trim, write-zeroes, flush and block status', async () => {
@@ -185,26 +223,21 @@ test('closeExport ends the connections of that export, typed at the client', asy
 test('close of the server answers what is in flight', async () => {
   const backend = new MemoryBackend(pattern(MiB))
   let release = () => {}
+  let entered = 0
   const gate = new Promise<void>(resolve => {
     release = resolve
   })
-  const slow: NbdBackend = Object.assign(Object.create(backend) as MemoryBackend, {
-    size: MiB,
-    readOnly: false,
-    blockSize: backend.blockSize,
+  const slow = overriding(backend, {
     async read(offset: number, target: Uint8Array) {
+      entered++
       await gate
       await backend.read(offset, target)
     },
-    blockStatus: async (_: number, length: number) => [{ length, hole: false, zero: false }],
-    close: () => backend.close(),
   })
   const server = await serve(slow)
   const client = await open(server.port)
   const reading = client.read(0, 4096)
-  await expect.poll(() => server.connections).toBe(1)
-  await new Promise(resolve => setImmediate(resolve))
-  await new Promise(resolve => setTimeout(resolve, 30))
+  await expect.poll(() => entered).toBe(1)
   const closing = server.close()
   release()
   expect((await reading)[0]!.length).toBe(4096)
@@ -220,18 +253,7 @@ test('bounds on connections', async () => {
 
 test('abort and close settle every request, also those that wait', async () => {
   const backend = new MemoryBackend(pattern(MiB))
-  const stuck: NbdBackend = {
-    size: MiB,
-    readOnly: true,
-    blockSize: backend.blockSize,
-    read: () => new Promise<void>(resolve => closers.push(async () => resolve())),
-    blockStatus: async (_, length) => [{ length, hole: false, zero: false }],
-    write: async () => {},
-    flush: async () => {},
-    trim: async () => {},
-    writeZeroes: async () => {},
-    close: async () => {},
-  }
+  const stuck = overriding(backend, { read: () => new Promise<void>(resolve => closers.push(async () => resolve())) })
   const { port } = await serve(stuck)
   const abort = new AbortController()
   const client = await open(port, { inFlight: 2, signal: abort.signal })

@@ -4,6 +4,7 @@ import { encodeDataChunk, encodeErrorChunk, encodeHoleChunk } from '../codec/rep
 import type { Request } from '../codec/request.ts'
 import { RequestReader } from '../codec/request-reader.ts'
 import { type ExportFacts, type ServerAsk, serverHandshake } from '../codec/server-handshake.ts'
+import { writeUint32 } from '../codec/uint64.ts'
 import { NBD_CMD_DISC, NBD_CMD_READ, NBD_FLAG_CAN_MULTI_CONN, NBD_FLAG_HAS_FLAGS, NBD_FLAG_READ_ONLY } from '../constants.ts'
 
 /** How a scripted server misbehaves. Faults of reads come after `goodReads` right answers. */
@@ -156,44 +157,41 @@ function answerRequest(socket: Socket, request: Request, options: FaultyServerOp
   if (options.fault !== 'size-lie' && state.reads > goodReads && state.faults < badReads) {
     state.faults++
     if (options.fault === 'read-stall') state.stalled.add(socket)
-    misbehave(socket, request, data, options.fault)
+    for (const part of wrongReply(request, data, options.fault)) socket.write(part)
+    if (options.fault === 'read-drop') socket.destroySoon()
     return
   }
   socket.write(encodeDataChunk(cookie, offset, length, true))
   socket.write(data)
 }
 
-function misbehave(socket: Socket, { cookie, offset, length }: Request, data: Uint8Array, fault: NbdFault): void {
+/** The bytes of a wrong reply; empty where there is none. */
+function wrongReply({ cookie, offset, length }: Request, data: Uint8Array, fault: NbdFault): readonly Uint8Array[] {
   const half = data.subarray(0, Math.floor(length / 2))
-  const send = (...parts: Uint8Array[]) => {
-    for (const part of parts) socket.write(part)
-  }
   switch (fault) {
     case 'read-stall':
-      return send(encodeDataChunk(cookie, offset, length, true), half)
     case 'read-drop':
-      send(encodeDataChunk(cookie, offset, length, true), half)
-      socket.destroySoon()
-      return
+      return [encodeDataChunk(cookie, offset, length, true), half]
     case 'read-wrong-cookie':
-      return send(encodeDataChunk({ high: 7, low: 7 }, offset, length, true), data)
+      return [encodeDataChunk({ high: 7, low: 7 }, offset, length, true), data]
     case 'read-oversize':
-      return send(encodeDataChunk(cookie, offset, length + 4096, true), data, new Uint8Array(4096))
+      return [encodeDataChunk(cookie, offset, length + 4096, true), data, new Uint8Array(4096)]
     case 'read-huge-error': {
       const chunk = encodeErrorChunk(cookie, 'EIO', 'disk on fire')
-      Buffer.from(chunk.buffer, chunk.byteOffset).writeUInt32BE(0xffffffff, 16)
-      return send(chunk)
+      writeUint32(chunk, 16, 0xffffffff)
+      return [chunk]
     }
     case 'read-outside':
-      return send(encodeDataChunk(cookie, offset + length, length, true), data)
+      return [encodeDataChunk(cookie, offset + length, length, true), data]
     case 'read-overlap':
-      return send(encodeDataChunk(cookie, offset, length, false), data, encodeHoleChunk(cookie, offset, length, true))
+      return [encodeDataChunk(cookie, offset, length, false), data, encodeHoleChunk(cookie, offset, length, true)]
     case 'read-short':
-      return send(encodeDataChunk(cookie, offset, half.length, true), half)
+      return [encodeDataChunk(cookie, offset, half.length, true), half]
     case 'read-garbage':
-      return send(Buffer.alloc(1024, 'garbage '))
+      return [Buffer.alloc(1024, 'garbage ')]
     case 'read-error':
-      return send(encodeErrorChunk(cookie, 'EIO', 'disk on fire'))
+      return [encodeErrorChunk(cookie, 'EIO', 'disk on fire')]
     default:
+      return []
   }
 }
