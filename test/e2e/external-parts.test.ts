@@ -2,20 +2,20 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startPostgres } from '@varve/postgres'
-import { findMinio, startMinio } from '@varve/repository/testing'
+import { startMinio } from '@varve/repository/testing'
 import { Closer } from '@varve/runtime'
 import { test } from 'vitest'
 import { filesystemStory } from '../support/filesystem-story.ts'
 import { startRedis } from '../support/redis.ts'
-import { startSystem } from '../support/system.ts'
 import { missingTool } from '../support/tools.ts'
 
 test('the same story with Redis, a PostgreSQL of its own and MinIO', async ctx => {
   const missing = missingTool('mke2fs', 'e2fsck', 'nbdcopy', 'fio', 'cmp', 'redis-server')
   if (missing !== undefined) return ctx.skip(missing)
-  const minioBinary = findMinio()
-  if (minioBinary === undefined) return ctx.skip('no MinIO server: infra/scripts/install-test-tools.sh builds it')
+  const minio = await startMinio()
+  if (typeof minio === 'string') return ctx.skip(minio)
   const closer = new Closer()
+  closer.add('minio', () => minio.close())
   try {
     const folder = await mkdtemp(join(tmpdir(), 'varve-external-'))
     closer.add('folder', () => rm(folder, { recursive: true, force: true }))
@@ -23,19 +23,14 @@ test('the same story with Redis, a PostgreSQL of its own and MinIO', async ctx =
     closer.add('redis', () => redis.close())
     const postgres = await startPostgres({ dataDir: join(folder, 'postgres') })
     closer.add('postgres', () => postgres.close())
-    const minio = await startMinio()
-    closer.add('minio', () => minio.close())
-    const system = await startSystem({
+    await filesystemStory({
       standalone: {
-        withoutBlockReader: true,
         databaseUrl: postgres.url,
         queueUrl: redis.url,
         repositoryUrl: 's3://varve/e2e',
-        storeSettings: minio.settings,
+        storeSettings: { ...minio.settings, createBucket: true },
       },
     })
-    closer.add('system', () => system.close())
-    await filesystemStory(system)
   } finally {
     await closer.close()
   }

@@ -1,26 +1,40 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { rm, stat } from 'node:fs/promises'
+import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Run } from '@varve/catalog-client'
+import type { PlatformVm } from '@varve/platform'
 import { MiB } from '@varve/runtime'
 import { expect } from 'vitest'
 import { firstDifference } from './compare-export.ts'
 import { makeFilesystemImage } from './filesystem-image.ts'
 import { copySnapshot } from './snapshot-copy.ts'
-import type { System } from './system.ts'
+import { type System, type SystemOptions, startSystem } from './system.ts'
 import { findTool, runTool } from './tools.ts'
 
 /**
  * The main job on a real file system: import an image, full backup, then another program rewrites the live disk through NBD while two incrementals
  * run; each point is restored to a new VM and compared with a copy of its snapshot that `nbdcopy` took.
- * The system must have been started without a block-reader.
  */
-export async function filesystemStory(system: System): Promise<void> {
-  const image = await makeFilesystemImage(system.folder, 640 * MiB, 220 * MiB)
-  const imported = await importImage(system, image)
+export async function filesystemStory(options: SystemOptions = {}): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'varve-filesystem-'))
+  let system: System | undefined
+  try {
+    const image = await makeFilesystemImage(folder, 640 * MiB, 220 * MiB)
+    // No block-reader at first: it is started when the snapshot has been copied.
+    const standalone = { ...options.standalone, withoutBlockReader: true }
+    system = await startSystem({ ...options, standalone, platformArgs: ['--import', image, '--name', 'files-1'] })
+    await story(system, image)
+  } finally {
+    await system?.close()
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+async function story(system: System, image: string): Promise<void> {
+  const { id: imported } = await onlyVm(system)
   const vmId = await system.vmId(imported)
-  await system.driver.power(imported, 'on')
 
   const points: { run: Run; copy: string }[] = []
   const backup = async (): Promise<void> => {
@@ -73,10 +87,9 @@ export async function filesystemStory(system: System): Promise<void> {
   }
 }
 
-/** Import through the platform's own call; the VM's id. */
-async function importImage(system: System, file: string): Promise<string> {
-  const answer = await system.platformCall<{ vmId: string }>('POST', '/varve/v1/import', { path: file, name: 'files-1' })
-  return answer.vmId
+async function onlyVm(system: System): Promise<PlatformVm> {
+  for await (const vm of system.driver.listVms()) return vm
+  throw new Error('the import made no VM')
 }
 
 /** fio rewrites random 64 KiB pieces over the first half of the live disk until it is stopped: another program, another NBD client. */
