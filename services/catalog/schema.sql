@@ -1,0 +1,349 @@
+-- The result of all migrations; written by the test schema.test.ts with VARVE_UPDATE_SCHEMA=1.
+
+create table varve.chains (
+  id uuid not null default gen_random_uuid(),
+  vm_id uuid not null,
+  created_at timestamp with time zone not null default now(),
+  constraint chains_vm_id_fkey FOREIGN KEY (vm_id) REFERENCES vms(id),
+  constraint chains_pkey PRIMARY KEY (id)
+);
+
+create table varve.checkpoints (
+  restore_point_id uuid not null,
+  disk_id text not null,
+  checkpoint_id text not null,
+  constraint checkpoints_checkpoint_id_check CHECK ((checkpoint_id ~ '^[0-9]{1,20}$'::text)),
+  constraint checkpoints_restore_point_id_fkey FOREIGN KEY (restore_point_id) REFERENCES restore_points(id),
+  constraint checkpoints_pkey PRIMARY KEY (restore_point_id, disk_id)
+);
+
+create table varve.disks (
+  vm_id uuid not null,
+  disk_id text not null,
+  "position" integer not null,
+  size bigint not null,
+  excluded text,
+  constraint disks_size_check CHECK ((size >= 0)),
+  constraint disks_vm_id_fkey FOREIGN KEY (vm_id) REFERENCES vms(id) ON DELETE CASCADE,
+  constraint disks_pkey PRIMARY KEY (vm_id, disk_id)
+);
+
+create table varve.idempotency_keys (
+  kind text not null,
+  key text not null,
+  request jsonb not null,
+  run_id uuid not null,
+  created_at timestamp with time zone not null default now(),
+  constraint idempotency_keys_kind_check CHECK ((kind = ANY (ARRAY['backup'::text, 'restore'::text]))),
+  constraint idempotency_keys_run_id_fkey FOREIGN KEY (run_id) REFERENCES runs(id),
+  constraint idempotency_keys_pkey PRIMARY KEY (kind, key)
+);
+
+create table varve.images (
+  id uuid not null default gen_random_uuid(),
+  run_id uuid not null,
+  "position" integer not null,
+  disk_id text not null,
+  disk_size bigint not null,
+  block_size integer not null,
+  kind text not null,
+  reason text,
+  parent_image_id uuid,
+  source_image_id uuid,
+  cbt boolean not null,
+  planned bigint not null default 0,
+  read bigint not null default 0,
+  written bigint not null default 0,
+  unchanged bigint not null default 0,
+  zero bigint not null default 0,
+  ranges_total integer not null default 0,
+  ranges_done integer not null default 0,
+  constraint images_block_size_check CHECK ((block_size > 0)),
+  constraint images_disk_size_check CHECK ((disk_size >= 0)),
+  constraint images_incremental_has_parent CHECK (((kind = 'incremental'::text) = (parent_image_id IS NOT NULL))),
+  constraint images_kind_check CHECK ((kind = ANY (ARRAY['full'::text, 'incremental'::text]))),
+  constraint images_ranges_done CHECK (((ranges_done >= 0) AND (ranges_done <= ranges_total))),
+  constraint images_parent_is_sealed FOREIGN KEY (parent_image_id) REFERENCES restore_point_images(image_id),
+  constraint images_run_id_fkey FOREIGN KEY (run_id) REFERENCES runs(id),
+  constraint images_source_is_sealed FOREIGN KEY (source_image_id) REFERENCES restore_point_images(image_id),
+  constraint images_pkey PRIMARY KEY (id),
+  constraint images_run_id_disk_id_key UNIQUE (run_id, disk_id),
+  constraint images_run_id_id_key UNIQUE (run_id, id)
+);
+
+create table varve.objects (
+  range_id uuid not null,
+  run_id uuid not null,
+  key text not null,
+  size bigint not null,
+  kind text not null,
+  constraint objects_kind_check CHECK ((kind = ANY (ARRAY['pack'::text, 'map'::text]))),
+  constraint objects_size_check CHECK ((size >= 0)),
+  constraint objects_range_id_fkey FOREIGN KEY (range_id) REFERENCES ranges(id),
+  constraint objects_run_id_fkey FOREIGN KEY (run_id) REFERENCES runs(id),
+  constraint objects_pkey PRIMARY KEY (range_id, key)
+);
+
+CREATE INDEX objects_by_key ON varve.objects USING btree (key);
+
+CREATE INDEX objects_by_run ON varve.objects USING btree (run_id);
+
+create table varve.outbox (
+  id bigint not null generated always as identity,
+  job text not null,
+  run_id uuid not null,
+  range_id uuid,
+  claimed_until timestamp with time zone not null default '-infinity'::timestamp with time zone,
+  created_at timestamp with time zone not null default now(),
+  constraint outbox_job_check CHECK ((job = ANY (ARRAY['prepare-backup'::text, 'read-range'::text, 'seal-restore-point'::text, 'prepare-restore'::text, 'write-range'::text, 'finish-run'::text]))),
+  constraint outbox_range_of_range_jobs CHECK (((range_id IS NOT NULL) = (job = ANY (ARRAY['read-range'::text, 'write-range'::text])))),
+  constraint outbox_range_id_fkey FOREIGN KEY (range_id) REFERENCES ranges(id),
+  constraint outbox_run_id_fkey FOREIGN KEY (run_id) REFERENCES runs(id),
+  constraint outbox_pkey PRIMARY KEY (id)
+);
+
+CREATE INDEX outbox_by_run ON varve.outbox USING btree (run_id);
+
+CREATE TRIGGER outbox_notify AFTER INSERT ON varve.outbox FOR EACH STATEMENT EXECUTE FUNCTION notify_outbox();
+
+create table varve.platforms (
+  id uuid not null default gen_random_uuid(),
+  name text not null,
+  kind text not null,
+  url text not null,
+  credentials jsonb not null,
+  created_at timestamp with time zone not null default now(),
+  constraint platforms_kind_check CHECK ((kind = 'scp'::text)),
+  constraint platforms_pkey PRIMARY KEY (id),
+  constraint platforms_name_key UNIQUE (name)
+);
+
+create table varve.ranges (
+  id uuid not null default gen_random_uuid(),
+  run_id uuid not null,
+  image_id uuid not null,
+  index integer not null,
+  first_page integer not null,
+  page_count integer not null,
+  extents jsonb not null,
+  bytes bigint not null,
+  state text not null default 'planned'::text,
+  progress_read bigint not null default 0,
+  progress_written bigint not null default 0,
+  touched_at timestamp with time zone not null default now(),
+  read bigint,
+  written bigint,
+  unchanged bigint,
+  zero bigint,
+  pages bytea,
+  damage jsonb,
+  time_source_ms integer,
+  time_cpu_ms integer,
+  time_store_ms integer,
+  report_hash bytea,
+  done_at timestamp with time zone,
+  constraint ranges_bytes_check CHECK ((bytes >= 0)),
+  constraint ranges_done_has_report CHECK (((state = 'done'::text) = ((read IS NOT NULL) AND (written IS NOT NULL) AND (unchanged IS NOT NULL) AND (zero IS NOT NULL) AND (pages IS NOT NULL) AND (damage IS NOT NULL) AND (report_hash IS NOT NULL) AND (done_at IS NOT NULL)))),
+  constraint ranges_extents_check CHECK (((jsonb_typeof(extents) = 'array'::text) AND ((jsonb_array_length(extents) % 2) = 0) AND (jsonb_array_length(extents) <= 32768))),
+  constraint ranges_first_page_check CHECK ((first_page >= 0)),
+  constraint ranges_index_check CHECK ((index >= 0)),
+  constraint ranges_page_count_check CHECK ((page_count > 0)),
+  constraint ranges_pages_check CHECK ((octet_length(pages) <= 4194304)),
+  constraint ranges_state_check CHECK ((state = ANY (ARRAY['planned'::text, 'queued'::text, 'done'::text, 'failed'::text]))),
+  constraint ranges_run_id_image_id_fkey FOREIGN KEY (run_id, image_id) REFERENCES images(run_id, id),
+  constraint ranges_pkey PRIMARY KEY (id),
+  constraint ranges_image_id_index_key UNIQUE (image_id, index)
+);
+
+CREATE INDEX ranges_planned ON varve.ranges USING btree (run_id, index, image_id) WHERE (state = 'planned'::text);
+
+CREATE INDEX ranges_queued ON varve.ranges USING btree (run_id) WHERE (state = 'queued'::text);
+
+create table varve.restore_point_images (
+  image_id uuid not null,
+  restore_point_id uuid not null,
+  root_key text not null,
+  merkle_root text not null,
+  cbt boolean not null,
+  constraint restore_point_images_merkle_root_check CHECK ((merkle_root <> ''::text)),
+  constraint restore_point_images_root_key_check CHECK ((root_key <> ''::text)),
+  constraint restore_point_images_image_id_fkey FOREIGN KEY (image_id) REFERENCES images(id),
+  constraint restore_point_images_restore_point_id_fkey FOREIGN KEY (restore_point_id) REFERENCES restore_points(id),
+  constraint restore_point_images_pkey PRIMARY KEY (image_id)
+);
+
+CREATE INDEX restore_point_images_by_point ON varve.restore_point_images USING btree (restore_point_id);
+
+create table varve.restore_points (
+  id uuid not null,
+  vm_id uuid not null,
+  run_id uuid not null,
+  chain_id uuid not null,
+  parent_id uuid,
+  created_at timestamp with time zone not null,
+  sealed_at timestamp with time zone not null default clock_timestamp(),
+  checkpoint_id text not null,
+  manifest_key text not null,
+  stored bigint not null,
+  constraint restore_points_checkpoint_id_check CHECK ((checkpoint_id ~ '^[0-9]{1,20}$'::text)),
+  constraint restore_points_stored_check CHECK ((stored >= 0)),
+  constraint restore_points_chain_id_fkey FOREIGN KEY (chain_id) REFERENCES chains(id),
+  constraint restore_points_parent_id_fkey FOREIGN KEY (parent_id) REFERENCES restore_points(id),
+  constraint restore_points_run_id_fkey FOREIGN KEY (run_id) REFERENCES runs(id),
+  constraint restore_points_vm_id_fkey FOREIGN KEY (vm_id) REFERENCES vms(id),
+  constraint restore_points_pkey PRIMARY KEY (id),
+  constraint restore_points_run_id_key UNIQUE (run_id)
+);
+
+CREATE INDEX restore_points_by_vm ON varve.restore_points USING btree (vm_id, sealed_at DESC);
+
+CREATE CONSTRAINT TRIGGER restore_points_complete AFTER INSERT ON varve.restore_points DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_point_complete();
+
+create table varve.runs (
+  id uuid not null default gen_random_uuid(),
+  kind text not null,
+  vm_id uuid not null,
+  platform_id uuid not null,
+  state text not null default 'queued'::text,
+  outcome text,
+  reason text,
+  message text,
+  options jsonb not null,
+  notes text[] not null default '{}'::text[],
+  cancel_requested boolean not null default false,
+  source_point_id uuid,
+  target_platform_vm_id text,
+  snapshot_name text,
+  snapshot_id text,
+  lease_id text,
+  created_vm_id text,
+  checkpoint_id text,
+  config jsonb,
+  created_at timestamp with time zone not null default now(),
+  started_at timestamp with time zone,
+  planned_at timestamp with time zone,
+  ended_at timestamp with time zone,
+  touched_at timestamp with time zone not null default now(),
+  constraint runs_checkpoint_id_check CHECK ((checkpoint_id ~ '^[0-9]{1,20}$'::text)),
+  constraint runs_end_is_outcome CHECK (((state = ANY (ARRAY['queued'::text, 'preparing'::text, 'copying'::text, 'sealing'::text, 'finishing'::text])) OR (state = outcome))),
+  constraint runs_ended_at CHECK (((ended_at IS NOT NULL) = (state = ANY (ARRAY['succeeded'::text, 'succeeded-with-damage'::text, 'failed'::text, 'cancelled'::text])))),
+  constraint runs_failure_has_reason CHECK (((outcome IS DISTINCT FROM 'failed'::text) OR (reason IS NOT NULL))),
+  constraint runs_kind_check CHECK ((kind = ANY (ARRAY['backup'::text, 'restore'::text]))),
+  constraint runs_notes_check CHECK ((cardinality(notes) <= 200)),
+  constraint runs_only_backups_seal CHECK (((kind = 'backup'::text) OR (state <> 'sealing'::text))),
+  constraint runs_only_restores_have_damage CHECK (((kind = 'restore'::text) OR (outcome IS DISTINCT FROM 'succeeded-with-damage'::text))),
+  constraint runs_outcome_check CHECK ((outcome = ANY (ARRAY['succeeded'::text, 'succeeded-with-damage'::text, 'failed'::text, 'cancelled'::text]))),
+  constraint runs_outcome_when_finishing CHECK (((outcome IS NOT NULL) = (state = ANY (ARRAY['finishing'::text, 'succeeded'::text, 'succeeded-with-damage'::text, 'failed'::text, 'cancelled'::text])))),
+  constraint runs_source_of_restore CHECK (((kind = 'restore'::text) = (source_point_id IS NOT NULL))),
+  constraint runs_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'preparing'::text, 'copying'::text, 'sealing'::text, 'finishing'::text, 'succeeded'::text, 'succeeded-with-damage'::text, 'failed'::text, 'cancelled'::text]))),
+  constraint runs_platform_id_fkey FOREIGN KEY (platform_id) REFERENCES platforms(id),
+  constraint runs_source_is_sealed FOREIGN KEY (source_point_id) REFERENCES restore_points(id),
+  constraint runs_vm_id_fkey FOREIGN KEY (vm_id) REFERENCES vms(id),
+  constraint runs_pkey PRIMARY KEY (id)
+);
+
+CREATE INDEX runs_active ON varve.runs USING btree (touched_at) WHERE (state = ANY (ARRAY['queued'::text, 'preparing'::text, 'copying'::text, 'sealing'::text, 'finishing'::text]));
+
+CREATE INDEX runs_by_time ON varve.runs USING btree (created_at DESC);
+
+CREATE INDEX runs_by_vm ON varve.runs USING btree (vm_id, created_at DESC);
+
+CREATE UNIQUE INDEX runs_one_active_per_vm ON varve.runs USING btree (vm_id) WHERE ((state = ANY (ARRAY['queued'::text, 'preparing'::text, 'copying'::text, 'sealing'::text, 'finishing'::text])) AND ((kind = 'backup'::text) OR ((options ->> 'target'::text) = 'original'::text)));
+
+CREATE TRIGGER runs_notify AFTER INSERT OR UPDATE ON varve.runs FOR EACH ROW EXECUTE FUNCTION notify_run();
+
+CREATE CONSTRAINT TRIGGER runs_success_is_sealed AFTER INSERT OR UPDATE ON varve.runs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (((new.kind = 'backup'::text) AND (new.outcome = 'succeeded'::text))) EXECUTE FUNCTION check_success_is_sealed();
+
+CREATE TRIGGER runs_transition BEFORE UPDATE ON varve.runs FOR EACH ROW EXECUTE FUNCTION check_run_transition();
+
+create table varve.vms (
+  id uuid not null default gen_random_uuid(),
+  platform_id uuid not null,
+  platform_vm_id text not null,
+  name text not null,
+  power text not null,
+  exclusions text[] not null default '{}'::text[],
+  gone boolean not null default false,
+  seen_at timestamp with time zone not null default now(),
+  constraint vms_platform_id_fkey FOREIGN KEY (platform_id) REFERENCES platforms(id) ON DELETE CASCADE,
+  constraint vms_pkey PRIMARY KEY (id),
+  constraint vms_platform_id_platform_vm_id_key UNIQUE (platform_id, platform_vm_id)
+);
+
+CREATE OR REPLACE FUNCTION varve.check_point_complete()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if not exists (select 1 from varve.images where run_id = new.run_id)
+    or exists (select 1 from varve.images i where i.run_id = new.run_id and not exists (
+      select 1 from varve.restore_point_images p where p.image_id = i.id and p.restore_point_id = new.id))
+    or exists (select 1 from varve.images where run_id = new.run_id and ranges_done <> ranges_total)
+    or exists (select 1 from varve.restore_point_images p join varve.images i on i.id = p.image_id
+      where p.restore_point_id = new.id and i.run_id <> new.run_id)
+  then
+    raise exception 'restore point % is not complete', new.id using errcode = 'check_violation';
+  end if;
+  if not exists (select 1 from varve.runs r where r.id = new.run_id and r.kind = 'backup' and r.vm_id = new.vm_id
+    and r.outcome = 'succeeded') then
+    raise exception 'restore point % does not belong to a successful backup of its VM', new.id using errcode = 'check_violation';
+  end if;
+  return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION varve.check_run_transition()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if old.state = new.state then
+    if old.outcome is distinct from new.outcome then
+      raise exception 'the outcome of run % is settled', old.id using errcode = 'check_violation';
+    end if;
+    return new;
+  end if;
+  if not (
+    (old.state = 'queued' and new.state in ('preparing', 'finishing'))
+    or (old.state = 'preparing' and new.state in ('copying', 'sealing', 'finishing'))
+    or (old.state = 'copying' and new.state in ('sealing', 'finishing'))
+    or (old.state = 'sealing' and new.state = 'finishing')
+    or (old.state = 'finishing' and new.state = old.outcome and new.outcome = old.outcome)
+  ) then
+    raise exception 'run % cannot go from % to %', old.id, old.state, new.state using errcode = 'check_violation';
+  end if;
+  return new;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION varve.check_success_is_sealed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if not exists (select 1 from varve.restore_points where run_id = new.id) then
+    raise exception 'backup % has no restore point', new.id using errcode = 'check_violation';
+  end if;
+  return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION varve.notify_outbox()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform pg_notify('varve_outbox', '');
+  return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION varve.notify_run()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform pg_notify('varve_changes', new.id::text);
+  return null;
+end $function$
+;
