@@ -25,7 +25,7 @@ test('a 63 TB disk with one changed granule in each GiB is planned as a stream',
     most = Math.max(most, process.memoryUsage().heapUsed - before)
   }
   expect(ranges).toBe(1008)
-  expect(bytes).toBe(63 * 1024 * 256 * KiB)
+  expect(bytes).toBe(63 * 1024 * 64 * KiB)
   expect(most).toBeLessThan(64 * 1024 * KiB)
 })
 
@@ -39,9 +39,7 @@ test('a page cut finer than one range may be is planned in whole blocks', async 
   function* everySecondGranule() {
     for (let offset = 0; offset < 4 * KiB ** 3; offset += 128 * KiB) yield [{ offset, length: 64 * KiB }]
   }
-  for (const countBy of ['blocks', 'extents'] as const) {
-    const ranges = []
-    for await (const range of planRanges(everySecondGranule(), { diskSize: 63 * TB, blockSize }, { countBy })) ranges.push(range)
-    expect(ranges).toEqual([{ index: 0, firstPage: 0, pageCount: 1, extents: [{ offset: 0, length: 4 * KiB ** 3 }], bytes: 4 * KiB ** 3 }])
-  }
+  const ranges = []
+  for await (const range of planRanges(everySecondGranule(), { diskSize: 63 * TB, blockSize })) ranges.push(range)
+  expect(ranges).toEqual([{ index: 0, firstPage: 0, pageCount: 1, extents: [{ offset: 0, length: 4 * KiB ** 3 }], bytes: 4 * KiB ** 3 }])
 })

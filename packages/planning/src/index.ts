@@ -13,6 +13,6 @@ export {
 } from './kind.ts'
 export { planRanges, planWholeDisk } from './plan-ranges.ts'
 export { planRestore, type StoredPage } from './plan-restore.ts'
-export type { CountBy, PlannedRange } from './range-builder.ts'
+export type { PlannedRange } from './range-builder.ts'
 export { DEFAULT_LIMITS, type DiskGeometry, type RangeLimits } from './range-limits.ts'
 export { FULL_REASONS, type FullReason } from './reasons.ts'

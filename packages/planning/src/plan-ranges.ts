@@ -1,6 +1,6 @@
 import { pageBytes, pageCount } from '@varve/block-map'
 import type { Extent } from '@varve/cbt'
-import { type CountBy, type PlannedRange, RangeBuilder } from './range-builder.ts'
+import { type PlannedRange, RangeBuilder } from './range-builder.ts'
 import { DEFAULT_LIMITS, type DiskGeometry, type RangeLimits } from './range-limits.ts'
 
 /**
@@ -12,9 +12,9 @@ import { DEFAULT_LIMITS, type DiskGeometry, type RangeLimits } from './range-lim
 export async function* planRanges(
   areas: AsyncIterable<readonly Extent[]> | Iterable<readonly Extent[]>,
   geometry: DiskGeometry,
-  options: { readonly limits?: RangeLimits; readonly countBy?: CountBy } = {},
+  limits: RangeLimits = DEFAULT_LIMITS,
 ): AsyncGenerator<PlannedRange> {
-  const builder = new RangeBuilder(geometry, options.limits ?? DEFAULT_LIMITS, options.countBy ?? 'blocks')
+  const builder = new RangeBuilder(geometry, limits)
   for await (const extents of areas) {
     for (const extent of extents) yield* builder.add(extent)
   }

@@ -10,14 +10,13 @@ export interface PlannedRange {
   readonly firstPage: number
   readonly pageCount: number
   readonly extents: readonly Extent[]
+  /** Of the extents. */
   readonly bytes: number
 }
 
-/** What `bytes` counts: the whole blocks that extents touch (what a backup reads), or the extents themselves (what a restore writes). */
-export type CountBy = 'blocks' | 'extents'
-
 /**
- * Turns ascending extents into ranges, holding one range at a time.
+ * Turns ascending extents into ranges, holding one range at a time. The limits go by the whole blocks that extents touch, since
+ * those are what a job reads, from the disk or from the repository.
  *
  *     pages    |  0  |  1  |  2  |  3  |  4  | ...
  *     extents    [-]   [----]              [-]
@@ -26,17 +25,15 @@ export type CountBy = 'blocks' | 'extents'
 export class RangeBuilder {
   readonly #geometry: DiskGeometry
   readonly #limits: RangeLimits
-  readonly #countBy: CountBy
   #index = 0
   #end = 0
   /** The range under way, and the page under way that is not part of it yet. */
   #range: OpenRange | undefined
   #page: OpenPage | undefined
 
-  constructor(geometry: DiskGeometry, limits: RangeLimits, countBy: CountBy) {
+  constructor(geometry: DiskGeometry, limits: RangeLimits) {
     this.#geometry = geometry
     this.#limits = limits
-    this.#countBy = countBy
   }
 
   /**
@@ -55,7 +52,7 @@ export class RangeBuilder {
       const stop = Math.min(end, (pageIndex + 1) * perPage)
       if (this.#page?.index !== pageIndex) {
         yield* this.#closePage()
-        this.#page = { index: pageIndex, extents: [], bytes: 0, countedBlock: -1 }
+        this.#page = { index: pageIndex, extents: [], bytes: 0, cost: 0, countedBlock: -1 }
       }
       this.#addToPage(this.#page!, at, stop)
       at = stop
@@ -71,14 +68,12 @@ export class RangeBuilder {
 
   #addToPage(page: OpenPage, offset: number, end: number): void {
     const { diskSize, blockSize } = this.#geometry
-    if (this.#countBy === 'extents') page.bytes += end - offset
-    else {
-      const last = Math.floor((end - 1) / blockSize)
-      // Two extents may touch the same block; it is read once.
-      const first = Math.max(Math.floor(offset / blockSize), page.countedBlock + 1)
-      if (last >= first) page.bytes += (last - first) * blockSize + blockLength(diskSize, blockSize, last)
-      page.countedBlock = last
-    }
+    const last = Math.floor((end - 1) / blockSize)
+    // Two extents may touch the same block; it is read once.
+    const first = Math.max(Math.floor(offset / blockSize), page.countedBlock + 1)
+    if (last >= first) page.cost += (last - first) * blockSize + blockLength(diskSize, blockSize, last)
+    page.countedBlock = last
+    page.bytes += end - offset
     append(page.extents, offset, end)
   }
 
@@ -91,9 +86,10 @@ export class RangeBuilder {
       yield this.#emit(this.#range)
       this.#range = undefined
     }
-    this.#range ??= { firstPage: page.index, lastPage: page.index, extents: [], bytes: 0 }
+    this.#range ??= { firstPage: page.index, lastPage: page.index, extents: [], bytes: 0, cost: 0 }
     this.#range.lastPage = page.index
     this.#range.bytes += page.bytes
+    this.#range.cost += page.cost
     for (const { offset, length } of page.extents) append(this.#range.extents, offset, offset + length)
   }
 
@@ -115,7 +111,7 @@ export class RangeBuilder {
     const { maxPages, maxBytes, maxExtents } = this.#limits
     return (
       page.index - range.firstPage < maxPages &&
-      range.bytes + page.bytes <= maxBytes &&
+      range.cost + page.cost <= maxBytes &&
       range.extents.length + page.extents.length <= maxExtents
     )
   }
@@ -130,12 +126,14 @@ interface OpenRange {
   lastPage: number
   readonly extents: { offset: number; length: number }[]
   bytes: number
+  cost: number
 }
 
 interface OpenPage {
   readonly index: number
   extents: { offset: number; length: number }[]
   bytes: number
+  cost: number
   countedBlock: number
 }
 

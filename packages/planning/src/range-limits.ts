@@ -4,7 +4,7 @@ const MiB = 1024 * 1024
 export interface RangeLimits {
   /** 256 pages are 64 GiB of disk and 11 MiB of block map in the memory of a worker. */
   readonly maxPages: number
-  /** Some seconds of work: short enough to repeat, long enough for whole packs. */
+  /** Of whole blocks to read. Some seconds of work: short enough to repeat, long enough for whole packs. */
   readonly maxBytes: number
   /** Keeps one range's row and message below ~200 kB. A page of blocks above 1 MiB that has more is planned in whole blocks. */
   readonly maxExtents: number

@@ -19,7 +19,8 @@ export async function endOrRetry(error: unknown, { runId, lastAttempt, signal }:
   if (hasCode(error, 'RUN_ENDED')) return
   if (signal.aborted) throw error
   const report = errorReport(error)
-  if (report.retryable && !lastAttempt) {
+  // A VM that somebody else holds was waited for already.
+  if (report.retryable && !lastAttempt && report.code !== 'LEASE_OCCUPIED') {
     log.warn({ runId, err: error }, 'job failed, to be tried again')
     throw error
   }

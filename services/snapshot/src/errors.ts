@@ -7,7 +7,6 @@ export const SNAPSHOT_ERRORS = {
     status: 422,
     help: 'The platform cannot back this VM up without an agent: turbo mode, internal snapshots, a backup proxy, a desktop in revert mode, or a suspended VM. The message says which.',
   },
-  VM_BUSY: { retryable: true, status: 409, help: 'Another task of the platform is under way on the VM. It is tried again.' },
   NO_DISKS: {
     retryable: false,
     status: 422,

@@ -3,7 +3,7 @@ import { errorReport } from '@varve/errors'
 import type { PlatformDriver } from '@varve/platform'
 import { deleteSnapshots, releaseLease } from './clean-up.ts'
 import { createdVm } from './new-vm.ts'
-import type { JobFacts, SnapshotDeps } from './snapshot-deps.ts'
+import type { SnapshotDeps } from './snapshot-deps.ts'
 
 /**
  * The last step of every run, whatever its outcome: release the lease, delete the snapshots (the platform merges), delete the VM
@@ -14,7 +14,7 @@ import type { JobFacts, SnapshotDeps } from './snapshot-deps.ts'
  *
  * Errors: PlatformError, CatalogError.
  */
-export async function finishRun(runId: string, deps: SnapshotDeps, { signal }: JobFacts): Promise<void> {
+export async function finishRun(runId: string, deps: SnapshotDeps, signal: AbortSignal): Promise<void> {
   const { catalog, platforms, log } = deps
   const run = await catalog.getRunForWork(runId)
   if (run.state !== 'finishing') {

@@ -48,7 +48,7 @@ async function changedRanges(image: PointImage, context: RestoreContext): Promis
   if (now?.size !== diskSize) return because('its size has changed since')
   try {
     const areas = platform.changedAreas({ vmId, diskId, snapshotId: snapshot.id, since: checkpoint, diskSize }, signal)
-    return await RangeSpool.fill(planRanges(areas, image, { countBy: 'extents' }))
+    return await RangeSpool.fill(planRanges(areas, image))
   } catch (error) {
     if (hasCode(error, 'CBT_EXPIRED')) return because('changed block tracking has expired since')
     if (hasCode(error, 'CBT_DISABLED')) return because('changed block tracking is off')

@@ -8,7 +8,7 @@ import { readParent } from './parent-images.ts'
 import { closePlans, type DiskPlan, type PlanContext, planDisks, ResetNeeded } from './plan-disks.ts'
 import { acquireLease } from './run-lease.ts'
 import { resetAndRetake, takeSnapshot } from './run-snapshot.ts'
-import type { JobFacts, SnapshotDeps } from './snapshot-deps.ts'
+import type { SnapshotDeps } from './snapshot-deps.ts'
 import { type PlannedImage, storePlan } from './store-plan.ts'
 import { notesOnExcluded, usableDisks } from './usable-disks.ts'
 
@@ -23,30 +23,31 @@ import { notesOnExcluded, usableDisks } from './usable-disks.ts'
  *
  * Errors: SnapshotError, PlatformError, CatalogError, RepositoryError. RUN_ENDED: stop quietly.
  */
-export async function prepareBackup(runId: string, deps: SnapshotDeps, job: JobFacts): Promise<void> {
+export async function prepareBackup(runId: string, deps: SnapshotDeps, signal: AbortSignal): Promise<void> {
   const { catalog, platforms, log } = deps
   let run = await catalog.getRunForWork(runId)
+  const repeated = run.state !== 'queued'
   const platform = await platforms.get(run.platformId)
   try {
     if (run.state === 'copying' || run.state === 'sealing') return // delivered twice
     await catalog.startRun(runId)
     if (run.cancelRequested) throw new SnapshotError('CANCELLED', 'the run was cancelled')
 
-    const vm = await platform.getVm(run.platformVmId, job.signal)
+    const vm = await platform.getVm(run.platformVmId, signal)
     const disks = usableDisks(vm)
     for (const note of notesOnExcluded(vm)) await catalog.addNote(runId, note)
 
     const options = run.options as BackupOptions
-    const tracking = await ensureTracking(run, disks, options.enableCbt ?? true, { platform, catalog }, job.signal)
+    const tracking = await ensureTracking(run, disks, options.enableCbt ?? true, { platform, catalog }, signal)
     run = await catalog.getRunForWork(runId)
 
     const parent = await readParent(run.vmId, deps)
     const diskIds = disks.map(disk => disk.id)
     const blockSize = deps.repository.format.blockSize
-    const facts = { run, diskIds, tracking, parent, blockSize, requested: options.full ?? false, platform, log, signal: job.signal }
+    const facts = { run, diskIds, tracking, parent, blockSize, requested: options.full ?? false, platform, log, signal }
     const { snapshot, plans } = await snapshotAndPlan(facts, deps)
     try {
-      await acquireLease(run, { ...job, vmId: run.platformVmId, type: 'backup', platform, catalog })
+      await acquireLease(run, { repeated, signal, vmId: run.platformVmId, type: 'backup', platform, catalog })
       await storePlan(run, plannedImages(plans, snapshot, blockSize), catalog)
     } finally {
       await closePlans(plans)

@@ -7,7 +7,7 @@ import { planRestoreDisk } from './plan-restore-disk.ts'
 import { checkTargetDisks, restoreTarget } from './restore-target.ts'
 import { acquireLease } from './run-lease.ts'
 import { takeSnapshot } from './run-snapshot.ts'
-import type { JobFacts, SnapshotDeps } from './snapshot-deps.ts'
+import type { SnapshotDeps } from './snapshot-deps.ts'
 import { type PlannedImage, storePlan } from './store-plan.ts'
 
 /**
@@ -21,10 +21,10 @@ import { type PlannedImage, storePlan } from './store-plan.ts'
  *
  * Errors: SnapshotError, PlatformError (VM_NOT_OFF, …), RepositoryError, BlockMapError, CatalogError. RUN_ENDED: stop quietly.
  */
-export async function prepareRestore(runId: string, deps: SnapshotDeps, job: JobFacts): Promise<void> {
+export async function prepareRestore(runId: string, deps: SnapshotDeps, signal: AbortSignal): Promise<void> {
   const { catalog, platforms, log } = deps
-  const { signal } = job
   let run = await catalog.getRunForWork(runId)
+  const repeated = run.state !== 'queued'
   const platform = await platforms.get(run.platformId)
   const plans: PlannedImage[] = []
   try {
@@ -48,7 +48,7 @@ export async function prepareRestore(runId: string, deps: SnapshotDeps, job: Job
       plans.push(await planRestoreDisk(image, { run, vmId: vm.id, onto, since, platform, deps, signal }))
     }
 
-    await acquireLease(run, { ...job, vmId: vm.id, type: 'restore', platform, catalog })
+    await acquireLease(run, { repeated, signal, vmId: vm.id, type: 'restore', platform, catalog })
     await storePlan(run, plans, catalog)
     await catalog.planned(runId)
     log.info({ runId, restorePointId: point.id, target: vm.id, differential }, 'restore prepared')

@@ -24,7 +24,7 @@ export async function restoreTarget(
   if (vm.power !== 'off') {
     throw new PlatformError('VM_NOT_OFF', `VM ${vm.name} is not powered off. Shut it down, then start the restore again.`, { vmId: vm.id })
   }
-  if (vm.busy) throw new SnapshotError('VM_BUSY', `VM ${vm.name} has a task of the platform under way`)
+  if (vm.busy) throw new PlatformError('VM_BUSY', `VM ${vm.name} has a task of the platform under way`)
   await platform.editVm(vm.id, saved.config, signal)
   return platform.getVm(vm.id, signal)
 }

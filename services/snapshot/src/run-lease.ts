@@ -6,8 +6,8 @@ import { hasCode } from './errors.ts'
 /** First lifetime of a lease. Short: one that is lost between the platform and the catalog locks the VM for this long. */
 export const FIRST_LEASE_SECONDS = 120
 
-/** How long to wait for a VM that is locked. A first attempt waits for a twin of this job; a later one for a lease that a crash lost. */
-const PATIENCE_MS = { first: 10_000, later: (FIRST_LEASE_SECONDS + 10) * 1000 }
+/** How long to wait for a VM that is locked: a first attempt for a twin of this job, a repeated one for a lease that a crash lost. */
+const PATIENCE_MS = { first: 10_000, repeated: (FIRST_LEASE_SECONDS + 10) * 1000 }
 const RETRY_MS = 2000
 
 interface Context {
@@ -15,7 +15,8 @@ interface Context {
   readonly type: LeaseType
   readonly platform: PlatformDriver
   readonly catalog: Catalog
-  readonly attempt: number
+  /** Did an earlier attempt begin? */
+  readonly repeated: boolean
   readonly signal: AbortSignal
 }
 
@@ -25,8 +26,8 @@ interface Context {
  * @throws PlatformError LEASE_OCCUPIED when somebody else holds the VM.
  */
 export async function acquireLease(run: RunForWork, context: Context): Promise<string> {
-  const { vmId, type, platform, catalog, attempt, signal } = context
-  const deadline = performance.now() + (attempt > 1 ? PATIENCE_MS.later : PATIENCE_MS.first)
+  const { vmId, type, platform, catalog, repeated, signal } = context
+  const deadline = performance.now() + (repeated ? PATIENCE_MS.repeated : PATIENCE_MS.first)
   for (;;) {
     const { leaseId } = (await catalog.getRunForWork(run.id)).resources
     if (leaseId !== null && (await isLive(platform, leaseId, signal))) return leaseId

@@ -4,7 +4,7 @@ import { isParentMaterial } from '@varve/planning'
 import type { ManifestImage, RestorePointManifest } from '@varve/repository'
 import { SnapshotError } from './errors.ts'
 import { restorePointIdOf } from './restore-point-id.ts'
-import type { JobFacts, SnapshotDeps } from './snapshot-deps.ts'
+import type { SnapshotDeps } from './snapshot-deps.ts'
 
 /**
  * Make a restore point of a run whose ranges are all copied.
@@ -17,7 +17,7 @@ import type { JobFacts, SnapshotDeps } from './snapshot-deps.ts'
  *
  * Errors: SnapshotError POINT_INCOMPLETE, BlockMapError MAP_CORRUPT and PAGES_CONFLICT, RepositoryError, CatalogError.
  */
-export async function sealRestorePoint(runId: string, deps: SnapshotDeps, { signal }: JobFacts): Promise<void> {
+export async function sealRestorePoint(runId: string, deps: SnapshotDeps, signal: AbortSignal): Promise<void> {
   const { catalog, repository, log } = deps
   const run = await catalog.getRunForWork(runId)
   if (run.state !== 'sealing') return // delivered twice, or late

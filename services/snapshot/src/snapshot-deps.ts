@@ -10,9 +10,3 @@ export interface SnapshotDeps {
   readonly repository: Repository
   readonly log: Logger
 }
-
-/** What a story knows of its job. */
-export interface JobFacts {
-  readonly attempt: number
-  readonly signal: AbortSignal
-}

@@ -10,7 +10,7 @@ import { prepareBackup } from './prepare-backup.ts'
 import { prepareRestore } from './prepare-restore.ts'
 import { renewLeases } from './renew-leases.ts'
 import { sealRestorePoint } from './seal-restore-point.ts'
-import type { JobFacts, SnapshotDeps } from './snapshot-deps.ts'
+import type { SnapshotDeps } from './snapshot-deps.ts'
 
 export interface SnapshotServiceDeps {
   readonly catalog: Catalog
@@ -28,7 +28,7 @@ export interface SnapshotServiceDeps {
 }
 
 type Step = 'prepare-backup' | 'seal-restore-point' | 'prepare-restore' | 'finish-run'
-type Story = (runId: string, deps: SnapshotDeps, job: JobFacts) => Promise<void>
+type Story = (runId: string, deps: SnapshotDeps, signal: AbortSignal) => Promise<void>
 
 const STORIES: Readonly<Record<Exclude<Step, 'finish-run'>, Story>> = {
   'prepare-backup': prepareBackup,
@@ -49,7 +49,7 @@ export async function startSnapshotService(given: SnapshotServiceDeps): Promise<
       closer.add(name, () => worker.close())
     }
     // Its failure never fails the run: it is tried until it works.
-    const finisher = await queue.work('finish-run', (job, signal) => finishRun(job.payload.runId, deps, { attempt: job.attempt, signal }), {
+    const finisher = await queue.work('finish-run', (job, signal) => finishRun(job.payload.runId, deps, signal), {
       concurrency,
     })
     closer.add('finish-run', () => finisher.close())
@@ -73,7 +73,7 @@ export async function startSnapshotService(given: SnapshotServiceDeps): Promise<
 async function runStory(story: Story, job: Job<Step & JobName>, deps: SnapshotDeps, signal: AbortSignal): Promise<void> {
   const { runId } = job.payload
   try {
-    await story(runId, deps, { attempt: job.attempt, signal })
+    await story(runId, deps, signal)
   } catch (error) {
     await endOrRetry(error, { runId, lastAttempt: job.lastAttempt, signal }, deps.catalog, deps.log)
   }

@@ -1,10 +1,10 @@
-import type { PlatformDisk, PlatformVm } from '@varve/platform'
+import { type PlatformDisk, PlatformError, type PlatformVm } from '@varve/platform'
 import { SnapshotError } from './errors.ts'
 
 /**
  * The disks of a VM that a backup takes.
  *
- * @throws SnapshotError VM_NOT_SUPPORTED, VM_BUSY, NO_DISKS, DISK_SIZE_INVALID
+ * @throws SnapshotError VM_NOT_SUPPORTED, NO_DISKS, DISK_SIZE_INVALID; PlatformError VM_BUSY
  */
 export function usableDisks(vm: PlatformVm): readonly PlatformDisk[] {
   if (vm.exclusions.length > 0) {
@@ -13,7 +13,7 @@ export function usableDisks(vm: PlatformVm): readonly PlatformDisk[] {
     })
   }
   if (vm.power === 'other') throw new SnapshotError('VM_NOT_SUPPORTED', `VM ${vm.name} is neither running nor shut down`)
-  if (vm.busy) throw new SnapshotError('VM_BUSY', `VM ${vm.name} has a task of the platform under way`)
+  if (vm.busy) throw new PlatformError('VM_BUSY', `VM ${vm.name} has a task of the platform under way`)
   const disks = vm.disks.filter(disk => disk.excluded === undefined)
   if (disks.length === 0) throw new SnapshotError('NO_DISKS', `VM ${vm.name} has no disk that can be backed up`)
   for (const disk of disks) checkSize(disk)

@@ -1,0 +1,203 @@
+import { randomBytes } from 'node:crypto'
+import { decodePageRefs, merkleRoot, type Root, replacePages } from '@varve/block-map'
+import type { RangeResult } from '@varve/catalog-client'
+import type { Extent } from '@varve/cbt'
+import { connectNbd, type NbdBackend, type NbdClient, type NbdServer, requestFailed, startNbdServer } from '@varve/nbd'
+import { MemoryBackend } from '@varve/nbd/testing'
+import { MemoryStore, openRepository, type Repository } from '@varve/repository'
+import { KiB, MiB } from '@varve/runtime'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { copyRange } from './index.ts'
+
+const BLOCK = 64 * KiB
+const GRANULE = 64 * KiB
+const signal = new AbortController().signal
+
+/** A disk that remembers which bytes were read, or fails from some offset on. */
+class WatchedDisk extends MemoryBackend {
+  readonly reads: Extent[] = []
+  failFrom = Number.POSITIVE_INFINITY
+
+  override async read(offset: number, target: Uint8Array): Promise<void> {
+    this.reads.push({ offset, length: target.length })
+    if (offset + target.length > this.failFrom) throw requestFailed('EIO', 'a bad sector')
+    await super.read(offset, target)
+  }
+}
+
+let store: MemoryStore
+let repository: Repository
+let server: NbdServer | undefined
+let source: NbdClient | undefined
+
+beforeEach(async () => {
+  store = new MemoryStore()
+  repository = await openRepository(store, { create: true, blockSize: BLOCK })
+})
+
+afterEach(async () => {
+  await source?.close()
+  await server?.close()
+  source = undefined
+  server = undefined
+})
+
+async function serve(backend: NbdBackend): Promise<NbdClient> {
+  await source?.close()
+  await server?.close()
+  server = await startNbdServer({ listen: { host: '127.0.0.1', port: 0 }, exports: { open: async () => backend } })
+  source = await connectNbd({ ...(server.address as { host: string; port: number }), exportName: 'disk' })
+  return source
+}
+
+async function copy(backend: NbdBackend, extents: readonly Extent[], parentRootKey: string | null = null): Promise<RangeResult> {
+  const client = await serve(backend)
+  return copyRange({ extents, diskSize: backend.size, blockSize: BLOCK, parentRootKey }, { source: client, repository, signal })
+}
+
+/** What sealing does with a result. */
+async function seal(imageId: string, diskSize: number, result: RangeResult, parent?: Root): Promise<{ root: Root; key: string }> {
+  const pages = replacePages(parent?.pages ?? [], decodePageRefs(Buffer.from(result.pages, 'base64')))
+  const root: Root = { imageId, diskSize, blockSize: BLOCK, pages }
+  return { root, key: await repository.putRoot(root) }
+}
+
+/** The whole disk out of the repository. */
+async function restored(root: Root): Promise<Buffer> {
+  const disk = Buffer.alloc(root.diskSize)
+  for (const page of await repository.getPages(root.pages)) {
+    const requests = []
+    for (let entry = 0; entry < page.blockCount; entry++) {
+      if (!page.isZero(entry)) requests.push({ index: page.pageIndex * 1024 + entry, page, entry })
+    }
+    for await (const { index, bytes } of repository.readBlocks(requests)) disk.set(bytes!, index * BLOCK)
+  }
+  return disk
+}
+
+const whole = (size: number): Extent[] => [{ offset: 0, length: size }]
+
+describe('a full', () => {
+  test('brings every byte into the repository, also a short last block, and stores no zeros', async () => {
+    const disk = new WatchedDisk(2 * MiB + 512)
+    await disk.write(0, randomBytes(200 * KiB), false)
+    await disk.write(1 * MiB, Buffer.alloc(300 * KiB, 'text '), false)
+    await disk.write(2 * MiB, randomBytes(512), false)
+    const result = await copy(disk, whole(disk.size))
+    const { root } = await seal('full', disk.size, result)
+    expect((await restored(root)).equals(disk.bytes)).toBe(true)
+    expect(result).toMatchObject({ unchanged: 0, damage: [] })
+    expect(result.zero).toBe(disk.size - 512 - 4 * BLOCK - 5 * BLOCK)
+    expect(result.objects.map(object => object.kind).toSorted()).toEqual(['map', 'pack'])
+    expect(result.objects.every(({ key, size }) => store.objects.get(key)?.length === size)).toBe(true)
+    expect(result.written).toBe(result.objects.reduce((sum, object) => sum + object.size, 0))
+  })
+
+  test('of an empty disk stores nothing at all', async () => {
+    const result = await copy(new MemoryBackend(4 * MiB), whole(4 * MiB))
+    expect(result).toMatchObject({ read: 0, written: 0, zero: 4 * MiB, objects: [] })
+    const { root } = await seal('empty', 4 * MiB, result)
+    expect(root.pages).toEqual([])
+  })
+
+  test('written zeros are read, found to be zero and not stored', async () => {
+    const result = await copy(new MemoryBackend(new Uint8Array(1 * MiB)), whole(1 * MiB))
+    expect(result).toMatchObject({ read: 1 * MiB, written: 0, zero: 1 * MiB, objects: [] })
+  })
+
+  test('of a large sparse disk asks for its holes and reads only what is there', async () => {
+    const disk = new WatchedDisk(256 * MiB, { granule: 64 * KiB })
+    await disk.write(100 * MiB + 32 * KiB, randomBytes(128 * KiB), false)
+    await disk.write(256 * MiB - 4 * KiB, randomBytes(4 * KiB), false)
+    const result = await copy(disk, whole(disk.size))
+    expect(disk.reads.reduce((sum, { length }) => sum + length, 0)).toBe(4 * BLOCK)
+    const { root } = await seal('sparse', disk.size, result)
+    expect((await restored(root)).equals(disk.bytes)).toBe(true)
+  })
+})
+
+describe('an incremental', () => {
+  const SIZE = 4 * MiB
+  const content = randomBytes(SIZE)
+
+  test('reads only the blocks that CBT named, stores only those that differ, and keeps all others', async () => {
+    const full = await seal('full', SIZE, await copy(new MemoryBackend(Uint8Array.from(content)), whole(SIZE)))
+    const disk = new WatchedDisk(Uint8Array.from(content))
+    disk.bytes.set(randomBytes(4 * KiB), 5 * GRANULE + 1000) // changed
+    disk.bytes.fill(0, 20 * GRANULE, 21 * GRANULE) // became zero
+    disk.bytes.set(randomBytes(10), 40 * GRANULE) // changed, but CBT does not name it: not seen
+    const named = [
+      { offset: 5 * GRANULE, length: GRANULE },
+      { offset: 9 * GRANULE + 100, length: 200 }, // named, but equal
+      { offset: 20 * GRANULE, length: GRANULE },
+    ]
+    const result = await copy(disk, named, full.key)
+
+    expect(result).toMatchObject({ read: 3 * BLOCK, unchanged: BLOCK, zero: BLOCK })
+    expect(disk.reads.toSorted((a, b) => a.offset - b.offset)).toEqual([5, 9, 20].map(i => ({ offset: i * BLOCK, length: BLOCK })))
+    expect(result.objects.filter(object => object.kind === 'pack')).toHaveLength(1)
+    expect(result.written).toBeLessThan(2 * BLOCK)
+
+    const { root } = await seal('incremental', SIZE, result, full.root)
+    const expected = Buffer.from(content)
+    expected.set(disk.bytes.subarray(5 * GRANULE, 6 * GRANULE), 5 * GRANULE)
+    expected.fill(0, 20 * GRANULE, 21 * GRANULE)
+    expect((await restored(root)).equals(expected)).toBe(true)
+    expect((await restored(full.root)).equals(content)).toBe(true)
+  })
+
+  test('of nothing but equal blocks writes a map and no pack, and its root is the same', async () => {
+    const full = await seal('full', SIZE, await copy(new MemoryBackend(Uint8Array.from(content)), whole(SIZE)))
+    const result = await copy(new MemoryBackend(Uint8Array.from(content)), whole(SIZE), full.key)
+    expect(result).toMatchObject({ unchanged: SIZE, zero: 0 })
+    expect(result.objects.map(object => object.kind)).toEqual(['map'])
+    const { root } = await seal('incremental', SIZE, result, full.root)
+    expect(merkleRoot(root).equals(merkleRoot(full.root))).toBe(true)
+  })
+
+  test('that makes a page all zero takes it out of the map', async () => {
+    const full = await seal('full', SIZE, await copy(new MemoryBackend(Uint8Array.from(content)), whole(SIZE)))
+    const result = await copy(new MemoryBackend(SIZE), whole(SIZE), full.key)
+    const { root } = await seal('incremental', SIZE, result, full.root)
+    expect(root.pages).toEqual([])
+  })
+
+  test('of a parent whose map is gone or damaged says so', async () => {
+    const full = await seal('full', SIZE, await copy(new MemoryBackend(Uint8Array.from(content)), whole(SIZE)))
+    const mapKey = [...store.objects.keys()].find(key => key.startsWith('maps/'))!
+    const map = store.objects.get(mapKey)!
+    const named = [{ offset: 0, length: 1 }]
+    repository = await openRepository(store)
+    store.objects.delete(mapKey)
+    await expect(copy(new MemoryBackend(SIZE), named, full.key)).rejects.toMatchObject({ code: 'MAP_MISSING' })
+    map[100]! ^= 1
+    store.objects.set(mapKey, map)
+    await expect(copy(new MemoryBackend(SIZE), named, full.key)).rejects.toMatchObject({ code: 'MAP_DAMAGED' })
+  })
+
+  test('of a disk of another size than the parent is refused', async () => {
+    const full = await seal('full', SIZE, await copy(new MemoryBackend(SIZE), whole(SIZE)))
+    await expect(copy(new MemoryBackend(2 * SIZE), whole(SIZE), full.key)).rejects.toMatchObject({ code: 'PARENT_DIFFERS' })
+  })
+})
+
+test('a read error stops the copy with its code; nothing is reported', async () => {
+  const disk = new WatchedDisk(randomBytes(8 * MiB))
+  disk.failFrom = 5 * MiB
+  await expect(copy(disk, whole(disk.size))).rejects.toMatchObject({ code: 'NBD_REQUEST_FAILED', context: { errno: 'EIO' } })
+})
+
+test('a source that is shorter than the disk is refused', async () => {
+  const client = await serve(new MemoryBackend(1 * MiB))
+  const task = { extents: whole(2 * MiB), diskSize: 2 * MiB, blockSize: BLOCK, parentRootKey: null }
+  await expect(copyRange(task, { source: client, repository, signal })).rejects.toMatchObject({ code: 'SOURCE_SIZE_DIFFERS' })
+})
+
+test('an aborted copy ends at once and closes its packs', async () => {
+  const stop = new AbortController()
+  const client = await serve(new MemoryBackend(randomBytes(8 * MiB)))
+  const task = { extents: whole(8 * MiB), diskSize: 8 * MiB, blockSize: BLOCK, parentRootKey: null }
+  const copying = copyRange(task, { source: client, repository, signal: stop.signal, onProgress: () => stop.abort(new Error('enough')) })
+  await expect(copying).rejects.toThrow('enough')
+  expect([...store.objects.keys()].filter(key => key.startsWith('maps/'))).toEqual([])
+})

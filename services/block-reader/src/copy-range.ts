@@ -1,0 +1,112 @@
+import { encodePageRefs, type Page } from '@varve/block-map'
+import type { RangeResult } from '@varve/catalog-client'
+import type { Extent } from '@varve/cbt'
+import type { NbdClient } from '@varve/nbd'
+import { formatHash, isZero, type PackWriter, type Repository } from '@varve/repository'
+import type { DiskGeometry } from './block-spans.ts'
+import { BlockReaderError } from './errors.ts'
+import { RangePages } from './range-pages.ts'
+import { bytesOf, readAhead, type Span } from './read-ahead.ts'
+
+/** What of which disk is copied. */
+export interface CopyTask extends DiskGeometry {
+  /** Bytes that CBT named, ascending; whole blocks are read around them. */
+  readonly extents: readonly Extent[]
+  /** Root of the parent image; null in a full. */
+  readonly parentRootKey: string | null
+}
+
+export interface CopyDeps {
+  readonly source: Pick<NbdClient, 'size' | 'read' | 'blockStatus' | 'blockStatusAvailable'>
+  readonly repository: Pick<Repository, 'packWriter' | 'putMap' | 'getRoot' | 'getPages'>
+  readonly signal: AbortSignal
+  /** Called after each span with the bytes so far. */
+  readonly onProgress?: (progress: CopyProgress) => void
+}
+
+export interface CopyProgress {
+  readonly read: number
+  readonly written: number
+}
+
+/**
+ * Copy one range of a disk into the repository.
+ *
+ *     read ahead -> blocks -> zero?              -> zero entry
+ *                             hash as in parent? -> the parent's entry stays
+ *                             else               -> pack
+ *     packs durable -> pages stored as one map -> references to them
+ *
+ * Effect: packs and one map in the repository. They belong to nobody until the result is accepted by the catalog, so a copy that
+ * fails half-way, or is done twice, leaves only garbage to collect.
+ *
+ * @throws NbdError, RepositoryError, BlockMapError, BlockReaderError
+ */
+export async function copyRange(task: CopyTask, { source, repository, signal, onProgress }: CopyDeps): Promise<RangeResult> {
+  if (source.size < task.diskSize) {
+    throw new BlockReaderError('SOURCE_SIZE_DIFFERS', `the source has ${source.size} bytes, the disk ${task.diskSize}`)
+  }
+  const started = performance.now()
+  const waited = { source: 0 }
+  const pages = await RangePages.load(task.extents, task, task.parentRootKey, repository, signal)
+  const loadMs = performance.now() - started
+  const packs = repository.packWriter({ signal })
+  const counts = { read: 0, unchanged: 0, zero: 0 }
+  try {
+    for await (const span of readAhead(task.extents, task, source, waited)) {
+      signal.throwIfAborted()
+      await copySpan(span, { task, pages, packs, counts })
+      onProgress?.({ read: counts.read, written: packs.storedBytes })
+    }
+    const { objects } = await packs.finish()
+    const mapStarted = performance.now()
+    const map = await repository.putMap(pages.all, { signal })
+    const storeMs = loadMs + packs.waitMs + (performance.now() - mapStarted)
+    const stored = map.object === undefined ? objects : [...objects, map.object]
+    return {
+      ...counts,
+      written: stored.reduce((sum, object) => sum + object.size, 0),
+      pages: encodePageRefs(map.refs).toString('base64'),
+      objects: stored,
+      damage: [],
+      time: inMs({ source: waited.source, store: storeMs, cpu: performance.now() - started - waited.source - storeMs }),
+    }
+  } catch (error) {
+    await packs.abort()
+    throw error
+  }
+}
+
+interface SpanContext {
+  readonly task: CopyTask
+  readonly pages: RangePages
+  readonly packs: PackWriter
+  readonly counts: { read: number; unchanged: number; zero: number }
+}
+
+async function copySpan({ offset, length, pieces }: Span, { task, pages, packs, counts }: SpanContext): Promise<void> {
+  for (const piece of pieces ?? []) if (piece.bytes !== undefined) counts.read += piece.length
+  const end = offset + length
+  for (let at = offset; at < end; at += task.blockSize) {
+    const blockLength = Math.min(task.blockSize, end - at)
+    const { page, at: entry } = pages.of(at / task.blockSize)
+    const bytes = pieces && bytesOf(pieces, at, blockLength)
+    if (bytes === undefined || isZero(bytes)) {
+      page.setZero(entry)
+      counts.zero += blockLength
+    } else if (!(await store(bytes, page, entry, packs))) counts.unchanged += blockLength
+  }
+}
+
+/** false when the page has that very block already. */
+async function store(bytes: Uint8Array, page: Page, entry: number, packs: PackWriter): Promise<boolean> {
+  const hash = formatHash(bytes)
+  if (page.hashEquals(entry, hash)) return false
+  const location = packs.add(hash, bytes)
+  page.setStored(entry, hash, location instanceof Promise ? await location : location)
+  return true
+}
+
+function inMs(time: RangeResult['time']): RangeResult['time'] {
+  return { source: Math.round(time.source), cpu: Math.max(0, Math.round(time.cpu)), store: Math.round(time.store) }
+}

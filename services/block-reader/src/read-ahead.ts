@@ -1,0 +1,69 @@
+import type { Extent } from '@varve/cbt'
+import type { NbdClient, ReadPiece } from '@varve/nbd'
+import { splitByAllocation } from './allocation.ts'
+import { blockRuns, cutIntoSpans, type DiskGeometry } from './block-spans.ts'
+
+/** Bytes of one read. One to four MiB keeps the wire busy without holding much. */
+const SPAN_BYTES = 2 * 1024 * 1024
+/** Reads under way at the same time: 16 MiB in memory. */
+const DEPTH = 8
+
+/** Whole blocks, with what was read of them; without pieces they are known to be zero. */
+export interface Span extends Extent {
+  readonly pieces: readonly ReadPiece[] | undefined
+}
+
+/** Read the blocks that the extents touch, in order, several reads under way. Waiting time is added to `waited.source`, ms. */
+export async function* readAhead(
+  extents: readonly Extent[],
+  geometry: DiskGeometry,
+  source: Pick<NbdClient, 'read' | 'blockStatus' | 'blockStatusAvailable'>,
+  waited: { source: number },
+): AsyncGenerator<Span> {
+  const window: { readonly span: Extent; readonly reading: Promise<readonly ReadPiece[]> | undefined }[] = []
+  const wait = async <T>(promise: Promise<T>): Promise<T> => {
+    const started = performance.now()
+    try {
+      return await promise
+    } finally {
+      waited.source += performance.now() - started
+    }
+  }
+  const oldest = async (): Promise<Span> => {
+    const { span, reading } = window.shift()!
+    return { ...span, pieces: reading && (await wait(reading)) }
+  }
+  for (const run of blockRuns(extents, geometry)) {
+    for await (const part of splitByAllocation(run, source, geometry)) {
+      for (const span of part.zero ? [part] : cutIntoSpans(part, geometry.blockSize, SPAN_BYTES)) {
+        const reading = part.zero ? undefined : source.read(span.offset, span.length)
+        // Its failure is seen when its turn comes; until then it must not count as unhandled.
+        reading?.catch(() => {})
+        window.push({ span: { offset: span.offset, length: span.length }, reading })
+        if (window.length === DEPTH) yield await oldest()
+      }
+    }
+  }
+  while (window.length > 0) yield await oldest()
+}
+
+/**
+ * The bytes from `offset` on, out of the pieces of a read; undefined when all of it is a hole. A view where one piece holds them,
+ * else a copy.
+ */
+export function bytesOf(pieces: readonly ReadPiece[], offset: number, length: number): Uint8Array | undefined {
+  const end = offset + length
+  const touching = pieces.filter(piece => piece.bytes !== undefined && piece.offset < end && piece.offset + piece.length > offset)
+  const [first] = touching
+  if (first === undefined) return undefined
+  if (first.offset <= offset && first.offset + first.length >= end) {
+    return first.bytes!.subarray(offset - first.offset, end - first.offset)
+  }
+  const joined = Buffer.alloc(length)
+  for (const piece of touching) {
+    const from = Math.max(offset, piece.offset)
+    const to = Math.min(end, piece.offset + piece.length)
+    joined.set(piece.bytes!.subarray(from - piece.offset, to - piece.offset), from - offset)
+  }
+  return joined
+}
