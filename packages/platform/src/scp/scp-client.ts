@@ -19,7 +19,8 @@ export interface ScpRequest extends Asked {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Longest single pause because of a 429, ms. */
+/** Shortest and longest single pause because of a 429, ms. */
+const THROTTLE_PAUSE_MIN_MS = 100
 const THROTTLE_PAUSE_MAX_MS = 120_000
 
 /**
@@ -67,7 +68,7 @@ export class ScpClient {
         continue
       }
       if (answer.status === 429) {
-        const wait = retryAfterMs(answer.retryAfter, Date.now()) ?? Math.max(1000, pause)
+        const wait = Math.max(retryAfterMs(answer.retryAfter, Date.now()) ?? 1000, pause, THROTTLE_PAUSE_MIN_MS)
         throttledMs += wait
         if (throttledMs > (this.#options.throttleMs ?? SCP_DEFAULTS.throttleMs)) {
           throw new PlatformError('PLATFORM_THROTTLED', `${request.what}: the platform asks to wait longer than we do`, { throttledMs })

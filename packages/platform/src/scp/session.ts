@@ -55,8 +55,11 @@ class TokenSession implements Session {
   }
 
   renew(refused: Readonly<Record<string, string>>): boolean {
-    // Another request may have logged in meanwhile.
-    if (refused.authorization === `Token ${this.#current}`) this.#token = undefined
+    // Another request may have logged in meanwhile, or be at it.
+    if (this.#current !== undefined && refused.authorization === `Token ${this.#current}`) {
+      this.#current = undefined
+      this.#token = undefined
+    }
     return true
   }
 
