@@ -26,6 +26,8 @@ export async function connectNbd(address: NbdAddress, options: NbdClientOptions 
   for (const outcome of opened) if (outcome.status === 'fulfilled') lanes.add(outcome.value)
   try {
     for (const outcome of opened) if (outcome.status === 'fulfilled') checkSame(first, outcome.value)
+    if (options.signal?.aborted === true)
+      throw new NbdError('NBD_ABORTED', 'aborted while connecting', {}, { cause: options.signal.reason })
     return new ExportClient(first.negotiated, lanes, options.signal)
   } catch (error) {
     await lanes.close(new NbdError('NBD_CLOSED', 'not opened'))

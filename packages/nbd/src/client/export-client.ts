@@ -50,7 +50,6 @@ export class ExportClient implements NbdClient {
     const onAbort = () => void lanes.close(new NbdError('NBD_ABORTED', 'aborted', {}, { cause: signal?.reason }))
     signal?.addEventListener('abort', onAbort, { once: true })
     this.#unlisten = () => signal?.removeEventListener('abort', onAbort)
-    if (signal?.aborted === true) onAbort()
   }
 
   get bytesRead(): number {

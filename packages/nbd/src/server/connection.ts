@@ -13,6 +13,7 @@ import {
 } from '../codec/server-handshake.ts'
 import {
   NBD_CMD_DISC,
+  NBD_CMD_READ,
   NBD_FLAG_CAN_MULTI_CONN,
   NBD_FLAG_HAS_FLAGS,
   NBD_FLAG_READ_ONLY,
@@ -32,18 +33,23 @@ import type { BufferPool } from './buffer-pool.ts'
 import { type ExecuteContext, execute } from './execute.ts'
 import type { ExportResolver, NbdPeer } from './export-resolver.ts'
 import type { ExportTable } from './export-table.ts'
+import type { MemoryBudget } from './memory-budget.ts'
 import type { Reply } from './read-reply.ts'
 
 export interface ServerConnectionDeps {
   readonly exports: ExportTable
   readonly resolver: ExportResolver
   readonly pool: BufferPool
+  /** Payload of all connections together. */
+  readonly memory: MemoryBudget
   readonly log: Logger | undefined
   readonly handshakeMs: number
   /** Requests taken and not yet answered into the socket. */
   readonly inFlight: number
   /** The same in bytes of payload; one request is always taken. */
   readonly inFlightBytes: number
+  /** A client that sends no more of a request, or takes no more of its replies, for this long is dropped. */
+  readonly stallMs: number
 }
 
 /** Handshake replies that a client may leave unread. */
@@ -67,6 +73,8 @@ export class ServerConnection {
   #opening: string | undefined
   #inFlight = 0
   #bytesInFlight = 0
+  /** Payload of the write that is being received. */
+  #receiving = 0
   #ending = false
   #onIdle: (() => void) | undefined
 
@@ -77,6 +85,7 @@ export class ServerConnection {
     this.#handshakeTimer = setTimeout(() => this.#drop(new NbdError('NBD_STALLED', 'no finished handshake in time')), deps.handshakeMs)
     this.ended = this.#end()
     socket.on('data', chunk => this.#receive(chunk))
+    socket.setTimeout(deps.stallMs, () => this.#onTimeout())
     this.#guard(() => this.#negotiate())
   }
 
@@ -187,9 +196,8 @@ export class ServerConnection {
     const { structuredReplies, allocationContext } = negotiated
     this.#context = { backend: this.#held!.backend, structuredReplies, allocationContext, pool: this.#deps.pool }
     this.#requests = new RequestReader({
-      ready: () => !this.#ending && this.#inFlight < this.#deps.inFlight && this.#bytesInFlight < this.#deps.inFlightBytes,
-      payloadTarget: request =>
-        request.length > NBD_MAX_PAYLOAD || this.#held!.backend.readOnly ? undefined : this.#deps.pool.take(request.length),
+      ready: () => this.#ready(),
+      payloadTarget: request => this.#payloadTarget(request),
       request: (request, payload) => this.#start(request, payload),
     })
     this.#deps.log?.info({ peer: this.peer.address, structuredReplies, size: this.#held!.backend.size }, 'nbd connection opened an export')
@@ -208,12 +216,13 @@ export class ServerConnection {
       this.drain()
       return
     }
-    const bytes = Math.min(request.length, NBD_MAX_PAYLOAD)
+    const bytes = payload?.length ?? (request.command === NBD_CMD_READ ? Math.min(request.length, NBD_MAX_PAYLOAD) : 0)
     this.#inFlight++
-    this.#bytesInFlight += bytes
+    if (payload === undefined) this.#reserve(bytes)
+    else this.#receiving = 0
     const done = () => {
       this.#inFlight--
-      this.#bytesInFlight -= bytes
+      this.#free(bytes)
       this.#room()
     }
     void execute(request, payload, this.#context!).then(reply => {
@@ -249,6 +258,38 @@ export class ServerConnection {
     else this.#deps.log?.warn({ ...fields, err: error }, 'nbd request failed')
   }
 
+  #ready(): boolean {
+    if (this.#ending || this.#inFlight >= this.#deps.inFlight || this.#bytesInFlight >= this.#deps.inFlightBytes) return false
+    if (this.#deps.memory.available) return true
+    this.#deps.memory.whenAvailable(this.#wake)
+    return false
+  }
+
+  #payloadTarget(request: Request): Uint8Array | undefined {
+    if (request.length > NBD_MAX_PAYLOAD || this.#context!.backend.readOnly) return undefined
+    this.#receiving = request.length
+    this.#reserve(request.length)
+    return this.#deps.pool.take(request.length)
+  }
+
+  #reserve(bytes: number): void {
+    this.#bytesInFlight += bytes
+    this.#deps.memory.take(bytes)
+  }
+
+  #free(bytes: number): void {
+    this.#bytesInFlight -= bytes
+    this.#deps.memory.give(bytes)
+  }
+
+  readonly #wake = () => this.#room()
+
+  #onTimeout(): void {
+    const owesBytes = this.#requests?.partial === true && this.#rest === undefined
+    if (owesBytes || this.#socket.writableLength > 0)
+      this.#drop(new NbdError('NBD_STALLED', 'the client stands still in the middle of a request'))
+  }
+
   /** A request is done: take what waited, or end. */
   #room(): void {
     if (this.#inFlight === 0) this.#onIdle?.()
@@ -280,7 +321,13 @@ export class ServerConnection {
     this.#ending = true
     clearTimeout(this.#handshakeTimer)
     await this.#asking
-    if (this.#inFlight > 0) await new Promise<void>(resolve => (this.#onIdle = resolve))
+    if (this.#inFlight > 0) {
+      await new Promise<void>(resolve => {
+        this.#onIdle = resolve
+      })
+    }
+    this.#deps.memory.forget(this.#wake)
+    this.#free(this.#receiving)
     try {
       await this.#release()
     } catch (err) {

@@ -191,6 +191,19 @@ test('a client that asks and does not read gets a bounded number of replies, the
   expect(backend.calls.close).toBe(1)
 })
 
+test('connections that hold all memory between them take turns; one that stops in the middle is dropped', async () => {
+  const backend = new MemoryBackend(new Uint8Array(MiB).fill(3))
+  const server = await serve(backend, { memoryBytes: 1, stallMs: 1000 })
+  const stuck = await new Raw(server).handshake()
+  const waiting = await Promise.all([new Raw(server).handshake(), new Raw(server).handshake()])
+  stuck.request(NBD_CMD_WRITE, 1, 0, MiB)
+  stuck.socket.write(Buffer.alloc(1000))
+  for (const raw of waiting) for (let low = 0; low < 20; low++) raw.request(NBD_CMD_READ, low, 0, MiB)
+  for (const raw of waiting) expect((await raw.take(20 * (28 + MiB))).length).toBe(20 * (28 + MiB))
+  await stuck.closed
+  for (const raw of waiting) expect(raw.socket.destroyed).toBe(false)
+})
+
 test('a client that goes away in the middle of a write', async () => {
   const backend = new MemoryBackend(MiB)
   const server = await serve(backend)

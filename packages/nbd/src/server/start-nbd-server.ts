@@ -5,6 +5,7 @@ import { BufferPool } from './buffer-pool.ts'
 import { ServerConnection } from './connection.ts'
 import type { ExportResolver } from './export-resolver.ts'
 import { ExportTable } from './export-table.ts'
+import { MemoryBudget } from './memory-budget.ts'
 
 export interface NbdServerOptions {
   /** Port 0 takes a free one; see `NbdServer.address`. */
@@ -21,6 +22,10 @@ export interface NbdServerOptions {
   readonly inFlight?: number
   /** Payload in flight over one connection (default 64 MiB). */
   readonly inFlightBytes?: number
+  /** Payload that all connections hold together (default 256 MiB); above it they take turns. */
+  readonly memoryBytes?: number
+  /** A client that stops in the middle of a request, or does not take its replies, is dropped after this (default 120 000 ms). */
+  readonly stallMs?: number
 }
 
 export interface NbdServer {
@@ -45,6 +50,8 @@ export async function startNbdServer(options: NbdServerOptions): Promise<NbdServ
     log,
     handshakeMs: options.handshakeMs ?? 10_000,
     inFlight: options.inFlight ?? 16,
+    memory: new MemoryBudget(options.memoryBytes ?? 256 * 1024 * 1024),
+    stallMs: options.stallMs ?? 120_000,
     inFlightBytes: options.inFlightBytes ?? 64 * 1024 * 1024,
   }
   const server = createServer({ noDelay: true, keepAlive: true }, socket => {
