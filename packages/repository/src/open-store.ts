@@ -6,7 +6,9 @@ import { DirectoryStore } from './stores/directory-store.ts'
 import { MemoryStore } from './stores/memory-store.ts'
 import { S3Store } from './stores/s3/s3-store.ts'
 
-/** What the URL of a store does not say. All of it is about S3. */
+export const REQUEST_TIMEOUT_MS = 120_000
+
+/** What the URL of a store does not say; nearly all of it is about S3. */
 export interface StoreSettings {
   /** `https://host:port`; default AWS in `region`. */
   readonly endpoint?: string
@@ -38,7 +40,7 @@ export async function openStore(url: string, settings: StoreSettings = {}): Prom
   const parsed = URL.canParse(url) ? new URL(url) : undefined
   if (parsed?.protocol === 'file:' && parsed.host === '') {
     const path = fileURLToPath(parsed)
-    if (isAbsolute(path)) return DirectoryStore.open(path.replace(/(?<=.)\/+$/, ''))
+    if (isAbsolute(path)) return DirectoryStore.open(path.replace(/(?<=.)\/+$/, ''), settings.requestTimeout ?? REQUEST_TIMEOUT_MS)
   }
   if (parsed?.protocol === 's3:') return S3Store.open(parsed, settings)
   throw new RepositoryError(

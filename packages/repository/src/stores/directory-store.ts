@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, opendir, rename, rm, stat } from 'node:fs/promises'
+import type { Dirent } from 'node:fs'
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { RepositoryError } from '../errors.ts'
 import { checkKey } from '../keys.ts'
 import { type ByteRange, MAX_OBJECT_LENGTH, type Store, type StoredObject } from '../store.ts'
 import { fileError } from './file-errors.ts'
+import { withTimeLimit } from './time-limit.ts'
 
 /** Holds files being written; names that start with a dot are no keys, so a listing never shows them. */
 const TEMP = '.tmp'
@@ -19,29 +21,35 @@ const STALE_MS = 24 * 3600 * 1000
 export class DirectoryStore implements Store {
   readonly url: string
   readonly #root: string
+  /** Milliseconds that one call may take. */
+  readonly #timeLimit: number
   /** Folders known to exist and to be synced into their parents. */
   readonly #folders = new Set<string>()
 
-  private constructor(root: string) {
+  private constructor(root: string, timeLimit: number) {
     this.#root = root
+    this.#timeLimit = timeLimit
     this.url = `file://${root}`
     this.#folders.add(root)
   }
 
-  static async open(root: string): Promise<DirectoryStore> {
+  static async open(root: string, timeLimit: number): Promise<DirectoryStore> {
     try {
       await mkdir(root, { recursive: true })
       if (!(await stat(root)).isDirectory()) throw new RepositoryError('STORE_URL_INVALID', `${root} is not a directory`)
     } catch (error) {
       throw fileError(error, `opening ${root}`, { root })
     }
-    const store = new DirectoryStore(root)
+    const store = new DirectoryStore(root, timeLimit)
     await store.#dropStaleTemps()
     return store
   }
 
   async put(key: string, bytes: Uint8Array, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    options.signal?.throwIfAborted()
+    await withTimeLimit(this.#timeLimit, `writing ${key}`, options.signal, () => this.#put(key, bytes, options))
+  }
+
+  async #put(key: string, bytes: Uint8Array, options: { readonly signal?: AbortSignal }): Promise<void> {
     const path = join(this.#root, checkKey(key))
     const folder = dirname(path)
     const temp = join(this.#root, TEMP, randomBytes(12).toString('hex'))
@@ -70,7 +78,14 @@ export class DirectoryStore implements Store {
     range?: ByteRange,
     options: { readonly signal?: AbortSignal; readonly maxLength?: number } = {},
   ): Promise<Uint8Array> {
-    options.signal?.throwIfAborted()
+    return withTimeLimit(this.#timeLimit, `reading ${key}`, options.signal, () => this.#get(key, range, options))
+  }
+
+  async #get(
+    key: string,
+    range: ByteRange | undefined,
+    options: { readonly signal?: AbortSignal; readonly maxLength?: number },
+  ): Promise<Uint8Array> {
     try {
       const file = await open(join(this.#root, checkKey(key)), 'r')
       try {
@@ -109,11 +124,12 @@ export class DirectoryStore implements Store {
 
   async *#walk(folder: string, prefix: string, signal: AbortSignal | undefined): AsyncIterable<StoredObject> {
     signal?.throwIfAborted()
-    let entries: { readonly name: string; isDirectory(): boolean; isFile(): boolean }[]
+    let entries: Dirent[]
     try {
-      entries = []
-      for await (const entry of await opendir(join(this.#root, folder))) entries.push(entry)
+      const path = join(this.#root, folder)
+      entries = await withTimeLimit(this.#timeLimit, `listing ${folder}`, signal, () => readdir(path, { withFileTypes: true }))
     } catch (error) {
+      signal?.throwIfAborted()
       const failure = fileError(error, `listing ${folder}`, { folder })
       if (failure.code === 'OBJECT_NOT_FOUND') return
       throw failure
@@ -137,8 +153,10 @@ export class DirectoryStore implements Store {
     for (const key of keys) {
       options.signal?.throwIfAborted()
       try {
-        await rm(join(this.#root, checkKey(key)), { force: true })
+        const path = join(this.#root, checkKey(key))
+        await withTimeLimit(this.#timeLimit, `deleting ${key}`, options.signal, () => rm(path, { force: true }))
       } catch (error) {
+        options.signal?.throwIfAborted()
         throw fileError(error, `deleting ${key}`, { key })
       }
     }
@@ -161,8 +179,8 @@ export class DirectoryStore implements Store {
 
   async #dropStaleTemps(): Promise<void> {
     try {
-      for await (const entry of await opendir(join(this.#root, TEMP))) {
-        const path = join(this.#root, TEMP, entry.name)
+      for (const name of await readdir(join(this.#root, TEMP))) {
+        const path = join(this.#root, TEMP, name)
         if (Date.now() - (await stat(path)).mtimeMs > STALE_MS) await rm(path, { force: true })
       }
     } catch {

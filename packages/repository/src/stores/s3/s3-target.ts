@@ -1,6 +1,6 @@
 import { RepositoryError } from '../../errors.ts'
 import { checkKey } from '../../keys.ts'
-import type { StoreSettings } from '../../open-store.ts'
+import { REQUEST_TIMEOUT_MS, type StoreSettings } from '../../open-store.ts'
 import { type Credentials, encodePath } from './sigv4.ts'
 
 /** Where an S3 store is and how it is talked to: URL and settings with the defaults filled in. */
@@ -45,7 +45,7 @@ export function s3Target(url: URL, settings: StoreSettings): S3Target {
     region,
     credentials: { accessKey, secretKey },
     createBucket: settings.createBucket ?? false,
-    requestTimeout: settings.requestTimeout ?? 120_000,
+    requestTimeout: settings.requestTimeout ?? REQUEST_TIMEOUT_MS,
     connections: settings.connections ?? 32,
     attempts: settings.attempts ?? 5,
     backoff: settings.backoff ?? 200,

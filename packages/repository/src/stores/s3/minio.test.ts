@@ -1,0 +1,69 @@
+import { randomBytes } from 'node:crypto'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { openStore } from '../../open-store.ts'
+import { type RunningMinio, startMinio } from '../../testing/minio.ts'
+
+describe('a real S3 server', () => {
+  let started: RunningMinio | string
+  let minio: RunningMinio
+  beforeAll(async () => {
+    started = await startMinio()
+  })
+  afterAll(async () => {
+    if (typeof started !== 'string') await started?.close()
+  })
+  beforeEach(ctx => {
+    if (typeof started === 'string') return ctx.skip(started)
+    minio = started
+  })
+
+  test('refuses a wrong secret', async () => {
+    await (await openStore('s3://signed', minio.settings)).close()
+    const store = await openStore('s3://signed', { ...minio.settings, secretKey: 'wrong-secret', createBucket: false })
+    await expect(store.put('one', Buffer.from('x'))).rejects.toMatchObject({
+      code: 'STORE_DENIED',
+      context: { s3Code: 'SignatureDoesNotMatch' },
+    })
+    await expect(store.delete(['one'])).rejects.toMatchObject({ code: 'STORE_DENIED' })
+    await store.close()
+  })
+
+  test('refuses a body that is not what was signed, and keeps nothing of it', async () => {
+    const store = await openStore('s3://signed', { ...minio.settings, attempts: 2, backoff: 1 })
+    const sha256 = 'ab'.repeat(32)
+    await expect(store.put('damaged', randomBytes(1000), { sha256 })).rejects.toMatchObject({
+      context: { s3Code: 'XAmzContentSHA256Mismatch' },
+    })
+    await expect(store.get('damaged')).rejects.toMatchObject({ code: 'OBJECT_NOT_FOUND' })
+    await store.close()
+  })
+
+  test('says that there is no such bucket, unless it may be made', async () => {
+    const missing = { ...minio.settings, createBucket: false }
+    await expect(openStore('s3://not-there', missing)).rejects.toMatchObject({ code: 'STORE_URL_INVALID' })
+    const [one, two] = await Promise.all([openStore('s3://not-there/a', minio.settings), openStore('s3://not-there/b', minio.settings)])
+    await one.put('key', Buffer.from('a'))
+    await expect(two.get('key')).rejects.toMatchObject({ code: 'OBJECT_NOT_FOUND' })
+    await Promise.all([one.close(), two.close()])
+  })
+
+  test('lists more than one page', async () => {
+    const store = await openStore('s3://pages/deep/prefix', minio.settings)
+    const keys = Array.from({ length: 1050 }, (_, i) => `k/${i % 10}/${i}`)
+    for (let at = 0; at < keys.length; at += 50) await Promise.all(keys.slice(at, at + 50).map(key => store.put(key, Buffer.alloc(1))))
+    const found: string[] = []
+    for await (const { key } of store.list('k/')) found.push(key)
+    expect(found.sort()).toEqual(keys.sort())
+    await store.close()
+  })
+
+  test('takes a pack of 40 MiB in one request', async () => {
+    const store = await openStore('s3://large', minio.settings)
+    const bytes = randomBytes(40 * 1024 * 1024)
+    await store.put('pack', bytes)
+    expect(Buffer.compare(await store.get('pack', { offset: 30_000_000, length: 8_000_000 }), bytes.subarray(30_000_000, 38_000_000))).toBe(
+      0,
+    )
+    await store.close()
+  })
+})
