@@ -1,0 +1,63 @@
+import { type Page, type PageRef, pageBytes } from '@varve/block-map'
+import type { Extent } from '@varve/cbt'
+import type { Repository } from '@varve/repository'
+import { BlockWriterError, hasCode } from './errors.ts'
+import type { DiskGeometry, PageLookup } from './write-plan.ts'
+
+export interface ImagePages {
+  readonly lookup: PageLookup
+  /** Pages that can't be read, as what they cover of the disk; only where damage is to be passed over. */
+  readonly damage: readonly (Extent & { readonly code: string })[]
+}
+
+interface Wanted extends DiskGeometry {
+  readonly sourceRootKey: string
+  readonly firstPage: number
+  readonly pageCount: number
+  readonly onDamage: 'fail' | 'continue'
+}
+
+/** The pages of an image that a range covers. @throws BlockWriterError SOURCE_IMAGE_DIFFERS, RepositoryError, BlockMapError */
+export async function loadPages(
+  { sourceRootKey, firstPage, pageCount, onDamage, diskSize, blockSize }: Wanted,
+  repository: Pick<Repository, 'getRoot' | 'getPages'>,
+  signal: AbortSignal,
+): Promise<ImagePages> {
+  const root = await repository.getRoot(sourceRootKey, { signal })
+  if (root.diskSize !== diskSize || root.blockSize !== blockSize) {
+    throw new BlockWriterError(
+      'SOURCE_IMAGE_DIFFERS',
+      `root ${sourceRootKey} is of a disk of ${root.diskSize} bytes in blocks of ${root.blockSize}`,
+    )
+  }
+  const refs = root.pages.filter(({ pageIndex }) => pageIndex >= firstPage && pageIndex < firstPage + pageCount)
+  const pages = new Map<number, Page | 'damaged'>()
+  const damage: (Extent & { code: string })[] = []
+  for (const [ref, page] of await readPages(refs, onDamage, repository, signal)) {
+    pages.set(ref.pageIndex, typeof page === 'string' ? 'damaged' : page)
+    if (typeof page !== 'string') continue
+    const offset = ref.pageIndex * pageBytes(blockSize)
+    damage.push({ offset, length: Math.min(pageBytes(blockSize), diskSize - offset), code: page })
+  }
+  return { lookup: pageIndex => pages.get(pageIndex) ?? 'zero', damage }
+}
+
+/** Each page, or the code that says why it is lost. */
+async function readPages(
+  refs: readonly PageRef[],
+  onDamage: 'fail' | 'continue',
+  repository: Pick<Repository, 'getPages'>,
+  signal: AbortSignal,
+): Promise<readonly (readonly [PageRef, Page | string])[]> {
+  try {
+    const pages = await repository.getPages(refs, { signal })
+    return refs.map((ref, i) => [ref, pages[i]!] as const)
+  } catch (error) {
+    if (onDamage === 'fail' || !hasCode(error, 'MAP_MISSING', 'MAP_DAMAGED')) throw error
+    // One by one, to find out which ones are lost.
+    if (refs.length === 1) return [[refs[0]!, error.code]]
+    const singles = []
+    for (const ref of refs) singles.push(...(await readPages([ref], onDamage, repository, signal)))
+    return singles
+  }
+}
