@@ -1,4 +1,5 @@
 import type { NbdBackend } from '@varve/nbd'
+import { answering } from './backend-errors.ts'
 import { DatastoreError } from './errors.ts'
 import { GRAIN } from './layer.ts'
 import type { LiveDisk } from './live-disk.ts'
@@ -13,37 +14,39 @@ export function liveBackend(vm: Vm, disk: LiveDisk): NbdBackend {
     if (vm.closing.signal.aborted || vm.disks.get(disk.id) !== disk) throw new DatastoreError('DATASTORE_CLOSED', 'the disk was closed')
     checkRange(offset, length, Math.min(size, disk.size))
   }
+  const zero = (offset: number, length: number, fua: boolean): Promise<void> =>
+    answering(async () => {
+      check(offset, length)
+      await disk.zero(offset, length)
+      if (fua) await disk.flush()
+    })
   return {
     size,
     readOnly: false,
     blockSize: BLOCK_SIZE,
-    async read(offset, target) {
-      check(offset, target.length)
-      await disk.read(offset, target)
-    },
-    async write(offset, bytes, fua) {
-      check(offset, bytes.length)
-      await disk.write(offset, bytes)
-      if (fua) await disk.flush()
-    },
-    async flush() {
-      check(0, 0)
-      await disk.flush()
-    },
-    async trim(offset, length, fua) {
-      check(offset, length)
-      await disk.zero(offset, length)
-      if (fua) await disk.flush()
-    },
-    async writeZeroes(offset, length, fua) {
-      check(offset, length)
-      await disk.zero(offset, length)
-      if (fua) await disk.flush()
-    },
-    async blockStatus(offset, length) {
-      check(offset, length)
-      return disk.status(offset, length)
-    },
+    read: (offset, target) =>
+      answering(async () => {
+        check(offset, target.length)
+        await disk.read(offset, target)
+      }),
+    write: (offset, bytes, fua) =>
+      answering(async () => {
+        check(offset, bytes.length)
+        await disk.write(offset, bytes)
+        if (fua) await disk.flush()
+      }),
+    flush: () =>
+      answering(async () => {
+        check(0, 0)
+        await disk.flush()
+      }),
+    trim: zero,
+    writeZeroes: zero,
+    blockStatus: (offset, length) =>
+      answering(async () => {
+        check(offset, length)
+        return disk.status(offset, length)
+      }),
     async close() {},
   }
 }
@@ -56,26 +59,29 @@ export function snapshotBackend(vm: Vm, disk: LiveDisk, snapshotId: string, size
     if (found === undefined || vm.disks.get(disk.id) !== disk) throw new DatastoreError('DATASTORE_CLOSED', 'the disk was closed')
     return found
   }
-  const refuse = async (): Promise<never> => {
-    throw new DatastoreError('READ_ONLY', 'a snapshot can not be written')
-  }
+  const refuse = (): Promise<never> =>
+    answering(async () => {
+      throw new DatastoreError('READ_ONLY', 'a snapshot can not be written')
+    })
   return {
     size,
     readOnly: true,
     blockSize: { ...BLOCK_SIZE, preferred: GRAIN },
-    async read(offset, target) {
-      checkRange(offset, target.length, size)
-      await disk.readSnapshot(offset, target, depth)
-      depth()
-    },
+    read: (offset, target) =>
+      answering(async () => {
+        checkRange(offset, target.length, size)
+        await disk.readSnapshot(offset, target, depth)
+        depth()
+      }),
     write: refuse,
     async flush() {},
     trim: refuse,
     writeZeroes: refuse,
-    async blockStatus(offset, length) {
-      checkRange(offset, length, size)
-      return disk.status(offset, length, depth())
-    },
+    blockStatus: (offset, length) =>
+      answering(async () => {
+        checkRange(offset, length, size)
+        return disk.status(offset, length, depth())
+      }),
     async close() {},
   }
 }

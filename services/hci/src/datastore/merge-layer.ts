@@ -25,12 +25,15 @@ export interface MergeOptions {
  *
  *     copy up to 1 MiB under an exclusive lock, note it as copied   (a guest write in between un-notes it)
  *     after 32 MiB: sync below, then clear the map bits of what is still noted
+ *
+ * Grains that the guest writes faster than that are left over. They get a second pass that keeps the lock until the
+ * bits are cleared, so that a merge ends under any load; those writes wait for the sync of 1 MiB.
  */
 export async function mergeLayer(disk: LiveDisk, layer: Layer, options: MergeOptions): Promise<void> {
   const count = granuleCount(disk.size)
   const buffer = Buffer.allocUnsafe(RUN * GRAIN)
   const pace = pacer(options.rate, options.signal)
-  for (;;) {
+  for (let firm = false; ; firm = true) {
     let batch = 0
     let any = false
     for (let at = 0; ; ) {
@@ -39,7 +42,7 @@ export async function mergeLayer(disk: LiveDisk, layer: Layer, options: MergeOpt
       if (run === undefined) break
       any = true
       at = Math.min(run.to, run.from + RUN)
-      const bytes = await mergeRun(disk, layer, { ...run, to: at }, buffer)
+      const bytes = await mergeRun(disk, layer, { ...run, to: at }, buffer, firm ? options : undefined)
       options.step('merge-copied')
       batch += bytes
       if (batch >= BATCH || layer.copied.size >= 65536) {
@@ -53,8 +56,8 @@ export async function mergeLayer(disk: LiveDisk, layer: Layer, options: MergeOpt
   }
 }
 
-/** Copy one run of grains down. Bytes copied. */
-async function mergeRun(disk: LiveDisk, layer: Layer, run: Run, buffer: Buffer): Promise<number> {
+/** Copy one run of grains down, and with `settleWith` settle it before any write gets at it. Bytes copied. */
+async function mergeRun(disk: LiveDisk, layer: Layer, run: Run, buffer: Buffer, settleWith: MergeOptions | undefined): Promise<number> {
   const hold = await disk.locks.acquire(run.from, run.to - 1, true)
   const chain = disk.chain
   chain.retain()
@@ -78,6 +81,7 @@ async function mergeRun(disk: LiveDisk, layer: Layer, run: Run, buffer: Buffer):
       if (!below.isBase) below.map.map.fill(run.from, run.to, DATA)
     }
     for (let grain = run.from; grain < run.to; grain++) layer.copied.add(grain)
+    if (settleWith !== undefined) await settle(chain, layer, settleWith)
     return run.value === DATA ? length : 0
   } finally {
     chain.release()
