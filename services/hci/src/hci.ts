@@ -25,6 +25,7 @@ import type { Platform } from './platform.ts'
 import { addServerConfigRoutes } from './servers/config-routes.ts'
 import { addPowerRoutes } from './servers/power-routes.ts'
 import { addServerRoutes } from './servers/routes.ts'
+import { VmNames } from './servers/vm-names.ts'
 import { addSnapshotRoutes } from './snapshots/routes.ts'
 import { addTaskRoutes } from './tasks/routes.ts'
 import { Tasks } from './tasks/tasks.ts'
@@ -72,7 +73,8 @@ export async function startHci(options: HciOptions): Promise<Hci> {
     const tasks = await Tasks.open(join(dataDir, 'tasks.jsonl'), log)
     closer.add('tasks', () => tasks.close())
 
-    const platform: Platform = { settings, datastore, tasks, leases, faults, backups, guests, log }
+    const names = new VmNames(datastore)
+    const platform: Platform = { settings, datastore, tasks, leases, faults, backups, guests, names, log }
     const accounts = new Accounts(options.accounts, options.accessKeys ?? [])
     const tokens = new Tokens(settings.tokenTtlSeconds)
     const app = createApp({ bodyLimit: settings.bodyLimit, log, faults })
@@ -100,7 +102,7 @@ export async function startHci(options: HciOptions): Promise<Hci> {
       guestSocket: guests.socket,
       guestNbd: guests.tcp,
       datastore,
-      importImage: wanted => importImage(datastore, dataDir, wanted),
+      importImage: wanted => importImage(datastore, names, dataDir, wanted),
       close: () => closer.close(),
     }
   } catch (error) {

@@ -7,6 +7,7 @@ import type { Faults } from './faults/faults.ts'
 import { taskFault } from './faults/http-faults.ts'
 import type { Leases } from './leases/leases.ts'
 import type { Settings } from './options.ts'
+import type { VmNames } from './servers/vm-names.ts'
 import type { Task } from './tasks/task.ts'
 import type { TaskHandle, Tasks } from './tasks/tasks.ts'
 
@@ -19,6 +20,7 @@ export interface Platform {
   readonly faults: Faults
   readonly backups: BackupExports
   readonly guests: GuestExports
+  readonly names: VmNames
   readonly log: Logger
 }
 

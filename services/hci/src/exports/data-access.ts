@@ -87,7 +87,7 @@ async function openLeased(
   const [secret = '', first = '', second, ...more] = name.split('/')
   const lease = leases.bySecret(secret)
   if (lease === undefined || more.length > 0) throw unknown()
-  const live = (): boolean => leases.bySecret(secret) !== undefined
+  const live = (): boolean => leases.isRunning(lease.id)
 
   if (lease.type === 'restore') {
     if (second !== undefined || datastore.getVm(lease.vmId).power !== 'off') throw unknown()

@@ -9,6 +9,7 @@ import Type, { type Static } from 'typebox'
  * | `http-status` | any call | `status`, `retry_after` (s), `message` |
  * | `http-slow` | any call | `ms` |
  * | `http-drop` | any call | – (the connection is reset) |
+ * | `http-drop-answer` | any call | – (the call takes effect, its answer is lost) |
  * | `answer-merge` | any call answered with success | `data` (laid over the answer's data; in lists over every row) |
  * | `task-fail` | a task, by `match.action` | `message`, `ms` (wait first) |
  * | `task-slow` | a task, by `match.action` | `ms` |
@@ -23,6 +24,7 @@ export const FaultSpec = Type.Object({
     'http-status',
     'http-slow',
     'http-drop',
+    'http-drop-answer',
     'answer-merge',
     'task-fail',
     'task-slow',

@@ -5,7 +5,7 @@ import { pathOf } from '../http/app.ts'
 import { errorEnvelope } from '../http/envelope.ts'
 import { type Faults, numberParam, textParam } from './faults.ts'
 
-/** `http-slow`, `http-drop`, `http-status`, `answer-merge`, before anything else sees the call. The fault calls themselves are spared. */
+/** `http-slow`, `http-drop`, `http-drop-answer`, `http-status`, `answer-merge`, before anything else sees the call. The fault calls themselves are spared. */
 export function addHttpFaults(app: App, faults: Faults): void {
   app.addHook('onRequest', async (request, reply) => {
     if (request.url.startsWith('/varve-test/')) return
@@ -26,6 +26,12 @@ export function addHttpFaults(app: App, faults: Faults): void {
       return reply.status(status).send(errorEnvelope(pathOf(request.url), status, 'FAULT_INJECTED', message))
     }
     return undefined
+  })
+
+  app.addHook('onSend', async (request, _reply, payload) => {
+    const spared = request.url.startsWith('/varve-test/')
+    if (!spared && faults.take('http-drop-answer', { method: request.method, path: request.url })) request.raw.socket.resetAndDestroy()
+    return payload
   })
 
   // Runs before the envelope is put around: this plugin is registered first.

@@ -4,6 +4,7 @@ import type { Logger } from '@varve/runtime'
 import {
   type FastifyBaseLogger,
   type FastifyInstance,
+  type FastifyReply,
   fastify,
   type RawReplyDefaultExpression,
   type RawRequestDefaultExpression,
@@ -38,6 +39,10 @@ export function createApp(options: { readonly bodyLimit: number; readonly log: L
     forceCloseConnections: true,
     genReqId: () => randomUUID(),
     routerOptions: { maxParamLength: 300 },
+    frameworkErrors: (error, request, reply) => {
+      const { status, code, message } = errorAnswer(error)
+      void (reply as FastifyReply).status(status).send(errorEnvelope(pathOf(request.url), status, code, message))
+    },
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.setValidatorCompiler(TypeBoxValidatorCompiler)
   app.decorateRequest('user', '')

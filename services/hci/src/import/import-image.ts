@@ -8,6 +8,7 @@ import { HciError } from '../errors.ts'
 import { vmNumber } from '../servers/config-routes.ts'
 import { plainVmConf, type VmConf } from '../servers/vm-conf.ts'
 import { storedVmConfig } from '../servers/vm-config.ts'
+import type { VmNames } from '../servers/vm-names.ts'
 import { convertToRaw, dataExtents, detectFormat, type ImageFormat } from './image-file.ts'
 
 export interface ImportOptions {
@@ -47,18 +48,24 @@ interface Source {
 
 /**
  * A new VM, off, with the images as its disks. Holes and zeros are not written, so a sparse image stays sparse; a size that is not a multiple of
- * 512 is rounded up. When something fails the VM is removed. IMPORT_FAILED, QEMU_IMG_MISSING, or what the datastore throws.
+ * 512 is rounded up. When something fails the VM is removed. NAME_TAKEN, IMPORT_FAILED, QEMU_IMG_MISSING, or what the datastore throws.
  */
-export async function importImage(datastore: Datastore, temporaryFolder: string, options: ImportOptions): Promise<VmRecord> {
+export async function importImage(
+  datastore: Datastore,
+  names: VmNames,
+  temporaryFolder: string,
+  options: ImportOptions,
+): Promise<VmRecord> {
   const images = options.images ?? (options.file === undefined ? [] : [{ file: options.file, format: options.format ?? 'auto' }])
   if (images.length === 0) throw new HciError('IMPORT_FAILED', 'no image file was named')
+  names.require(options.name)
   const sources: Source[] = []
   try {
     for (const [index, image] of images.entries()) {
       const diskId = ('diskId' in image ? image.diskId : undefined) ?? `virtio${index}`
       sources.push(await sourceOf(image.file, image.format ?? 'auto', diskId, temporaryFolder, options.signal))
     }
-    return await createFrom(datastore, sources, options)
+    return await names.whileReserved(options.name, undefined, () => createFrom(datastore, sources, options))
   } finally {
     for (const source of sources) if (source.temporary) await rm(source.file, { force: true })
   }
@@ -76,8 +83,9 @@ async function sourceOf(
   temporaryFolder: string,
   signal: AbortSignal | undefined,
 ): Promise<Source> {
+  const size = await sizeOf(file)
   const format = wanted === 'auto' ? await detectFormat(file) : wanted
-  if (format === 'raw') return { file, size: await sizeOf(file), temporary: false, diskId }
+  if (format === 'raw') return { file, size, temporary: false, diskId }
   const raw = join(temporaryFolder, `import-${randomUUID()}.raw`)
   try {
     await convertToRaw(file, raw, signal)

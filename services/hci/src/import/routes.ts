@@ -39,14 +39,14 @@ export function addImportRoutes(app: App, platform: Platform): void {
       })),
     )
     if (files.length === 0) throw new HciError('REQUEST_INVALID', 'path or images must name an image file')
-    if (platform.datastore.listVms().some(vm => vm.name === name)) throw new HciError('NAME_TAKEN', `a VM named ${name} exists`)
+    platform.names.require(name)
     const uuid = randomUUID()
     const task = await startVmTask(
       platform,
       { id: uuid, name },
       { action: 'image_import', description: `import ${name}`, user: request.user },
       async handle => {
-        await importImage(platform.datastore, platform.settings.dataDir, {
+        await importImage(platform.datastore, platform.names, platform.settings.dataDir, {
           name,
           images: files,
           vmId: uuid,

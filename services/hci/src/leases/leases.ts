@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from 'node:crypto'
+import { createHash, randomBytes, randomUUID, timingSafeEqual } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import type { Logger } from '@varve/runtime'
 import { writeFileAtomically } from '../atomic-file.ts'
@@ -53,10 +53,17 @@ export class Leases {
     return undefined
   }
 
-  /** By the secret in an export name; running ones only. */
+  /** By the secret in an export name; running ones only. The time it takes tells nothing about how much of a guess is right. */
   bySecret(secret: string): Lease | undefined {
-    for (const lease of this.#leases.values()) if (lease.status === 'running' && lease.secret === secret) return lease
+    const wanted = digest(secret)
+    for (const lease of this.#leases.values()) {
+      if (lease.status === 'running' && timingSafeEqual(digest(lease.secret), wanted)) return lease
+    }
     return undefined
+  }
+
+  isRunning(id: string): boolean {
+    return this.#leases.get(id)?.status === 'running'
   }
 
   /** Holds the VM at once; resolves when that would survive a restart. LEASE_OCCUPIED when another does. */
@@ -149,6 +156,10 @@ export class Leases {
       this.#leases.delete(id)
     }
   }
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest()
 }
 
 async function readLeases(path: string, log: Logger): Promise<readonly unknown[]> {

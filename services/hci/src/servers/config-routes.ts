@@ -46,15 +46,16 @@ export function addServerConfigRoutes(app: App, platform: Platform): void {
       return { task_id: task.id, uuid }
     }
     const name = request.body.name
-    requireFreeName(platform, name, undefined)
+    platform.names.require(name)
     const config = storedVmConfig({ vmconf, suspended: false, vmNumber: vmNumber(uuid), snapshotNotes: {} })
     const task = await startVmTask(
       platform,
       { id: uuid, name },
       { action: 'server_create', description: `create VM ${name}`, user: request.user },
-      async () => {
-        await datastore.createVm({ id: uuid, name, config, disks })
-      },
+      () =>
+        platform.names.whileReserved(name, undefined, async () => {
+          await datastore.createVm({ id: uuid, name, config, disks })
+        }),
     )
     return { task_id: task.id, uuid }
   })
@@ -65,7 +66,8 @@ export function addServerConfigRoutes(app: App, platform: Platform): void {
     requirePlace(change)
     requireNoRestore(platform, vm.id)
     tasks.requireIdle(vm.id)
-    if (request.body.name !== undefined && request.body.name !== vm.name) requireFreeName(platform, request.body.name, vm.id)
+    const name = request.body.name ?? vm.name
+    platform.names.require(name, vm.id)
 
     const before = vmConfigOf(vm.config)
     const vmconf = mergeVmConf(before.vmconf, change)
@@ -86,19 +88,13 @@ export function addServerConfigRoutes(app: App, platform: Platform): void {
       if (resized.some(({ id, size }) => vm.disks.some(disk => disk.id === id && disk.size > size))) requireOff(vm)
     }
 
-    const task = await startVmTask(
-      platform,
-      vm,
-      { action: 'server_edit', description: `edit VM ${vm.name}`, user: request.user },
-      async () => {
+    const task = await startVmTask(platform, vm, { action: 'server_edit', description: `edit VM ${vm.name}`, user: request.user }, () =>
+      platform.names.whileReserved(name, vm.id, async () => {
         for (const disk of added) await datastore.addDisk(vm.id, disk)
-        for (const { id, size } of resized) await datastore.resizeDisk(vm.id, id, size)
         if (resized.length > 0 && vm.power === 'off') await platform.guests.closeVm(vm)
-        await datastore.updateVm(vm.id, {
-          config: storedVmConfig({ ...vmConfigOf(datastore.getVm(vm.id).config), vmconf }),
-          ...(request.body.name === undefined ? {} : { name: request.body.name }),
-        })
-      },
+        for (const { id, size } of resized) await datastore.resizeDisk(vm.id, id, size)
+        await datastore.updateVm(vm.id, { name, config: storedVmConfig({ ...vmConfigOf(datastore.getVm(vm.id).config), vmconf }) })
+      }),
     )
     return { task_id: task.id }
   })
@@ -110,12 +106,6 @@ function requirePlace(conf: VmConf): void {
   if (datastoreId !== '' && datastoreId !== inventory.storage.id) throw new HciError('RESOURCE_NOT_FOUND', `no datastore ${datastoreId}`)
   const hostId = textAt(conf, 'host_id')
   if (hostId !== '' && hostId !== inventory.host.id) throw new HciError('RESOURCE_NOT_FOUND', `no host ${hostId}`)
-}
-
-function requireFreeName(platform: Platform, name: string, except: string | undefined): void {
-  if (platform.datastore.listVms().some(vm => vm.name === name && vm.id !== except)) {
-    throw new HciError('NAME_TAKEN', `a VM named ${name} exists`)
-  }
 }
 
 /** From the client token where there is one, so that a repeated call finds the VM even if the platform was restarted in between. */

@@ -27,6 +27,7 @@ export function addServerRoutes(app: App, platform: Platform): void {
       const oneOf = (wanted: string | undefined, actual: unknown) => wanted === undefined || wanted.split(',').includes(String(actual))
       const rows = datastore
         .listVms()
+        .toSorted((a, b) => (a.createdAt < b.createdAt || (a.createdAt === b.createdAt && a.id < b.id) ? -1 : 1))
         .map(vm => vmView(vm, tasks.holding(vm.id)?.id ?? ''))
         .filter(
           vm =>

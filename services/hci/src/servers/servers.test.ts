@@ -139,6 +139,13 @@ test('the same client token makes one VM, even over a restart', async () => {
   expect(other.status).toBe(400)
 })
 
+test('of two VMs created at once with one name, one comes to be', async () => {
+  const answers = await Promise.all([1, 2].map(() => hci.call('POST', '/janus/20180725/servers/config', newVm('twin', { virtio0: MiB }))))
+  const ends = await Promise.all(answers.map(async a => (a.status === 409 ? 'failure' : (await hci.ended(a.data.task_id)).status)))
+  expect(ends.sort()).toEqual(['failure', 'finish'])
+  expect((await hci.call('GET', `${LIST}?query_name=twin`)).data.total_size).toBe(1)
+})
+
 test('power: start, stop and again, reboot, suspend; a running VM is not deleted', async () => {
   const id = await hci.createVm('power')
   const base = `/janus/20180725/servers/${id}`
