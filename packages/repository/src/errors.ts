@@ -39,6 +39,10 @@ export const REPOSITORY_ERRORS = {
   },
   STORE_READ_ONLY: { retryable: false, help: 'The store is mounted read-only.' },
   STORE_DENIED: { retryable: false, help: 'The store refuses access: check credentials, bucket policy or directory permissions.' },
+  STORE_REFUSED: {
+    retryable: false,
+    help: 'The store calls a request wrong; the message has its reason. Something in between may alter requests, or the store is not S3 enough.',
+  },
   // The repository in it.
   REPOSITORY_NOT_FOUND: {
     retryable: false,

@@ -34,11 +34,14 @@ export function manifestPrefix(vmId: string): string {
   return `${POINTS_PREFIX}${checkName(vmId)}/`
 }
 
-/** A key that a store may be asked for: short, relative, no `.` or `..` parts. @throws RepositoryError KEY_INVALID */
+/** A key that a store may be asked for: short, relative, no parts that are empty or begin with a dot. */
+export function isKey(key: string): boolean {
+  return key.length > 0 && key.length <= 512 && key.split('/').every(part => SEGMENT.test(part))
+}
+
+/** @throws RepositoryError KEY_INVALID */
 export function checkKey(key: string): string {
-  if (key.length === 0 || key.length > 512 || !key.split('/').every(part => SEGMENT.test(part))) {
-    throw new RepositoryError('KEY_INVALID', `'${key.slice(0, 100)}' is not a valid object key`)
-  }
+  if (!isKey(key)) throw new RepositoryError('KEY_INVALID', `'${key.slice(0, 100)}' is not a valid object key`)
   return key
 }
 

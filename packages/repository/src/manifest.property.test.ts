@@ -93,6 +93,13 @@ describe('what a right sum does not make valid', () => {
     expect(() => decodeManifest(sealJson({ ...valid, ...change }))).toThrow(expect.objectContaining({ code }))
   })
 
+  test('a configuration nested without end is not written', () => {
+    const config: Record<string, unknown> = {}
+    let inner = config
+    for (let i = 0; i < 100_000; i++) inner = inner.a = {}
+    expect(() => encodeManifest({ ...MANIFEST, config })).toThrow(expect.objectContaining({ code: 'MANIFEST_INVALID' }))
+  })
+
   test('a manifest above the size limit is not written', () => {
     const config = { text: 'x'.repeat(17 * 1024 * 1024) }
     expect(() => encodeManifest({ ...MANIFEST, config })).toThrow(expect.objectContaining({ code: 'MANIFEST_INVALID' }))

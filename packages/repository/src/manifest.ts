@@ -48,12 +48,20 @@ export interface ManifestImage {
 
 /** @throws RepositoryError MANIFEST_INVALID when the manifest could not be read back. */
 export function encodeManifest(manifest: RestorePointManifest): Buffer {
-  // Through JSON first: what it drops or changes (undefined, dates) must be so in the sum as well.
-  const plain = JSON.parse(JSON.stringify(manifest)) as JsonObject
-  const bytes = sealJson({ format: FORMAT, version: VERSION, ...plain })
+  const bytes = seal(manifest)
   if (bytes.length > MAX_MANIFEST_LENGTH) throw invalid(`it has ${bytes.length} bytes, more than ${MAX_MANIFEST_LENGTH}`)
   decodeManifest(bytes)
   return bytes
+}
+
+function seal(manifest: RestorePointManifest): Buffer {
+  try {
+    // Through JSON first: what it drops or changes (undefined, dates) must be so in the sum as well.
+    const plain = JSON.parse(JSON.stringify(manifest)) as JsonObject
+    return sealJson({ format: FORMAT, version: VERSION, ...plain })
+  } catch (cause) {
+    throw new RepositoryError('MANIFEST_INVALID', 'the restore point manifest cannot be written as JSON', {}, { cause })
+  }
 }
 
 /** @throws RepositoryError MANIFEST_INVALID, MANIFEST_VERSION_UNKNOWN */

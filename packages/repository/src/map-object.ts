@@ -10,6 +10,8 @@ import { RepositoryError } from './errors.ts'
 const MAGIC = 0x504d5656
 const VERSION = 1
 export const MAP_HEADER_LENGTH = 32
+/** Where a page tells its own length. */
+const PAGE_LENGTH_AT = 24
 
 /** Pages as one object and the references to them. All-zero pages become tombstones; without any other, `bytes` is undefined. */
 export function encodeMap(mapId: string, pages: readonly Page[]): { readonly bytes: Buffer | undefined; readonly refs: PageRef[] } {
@@ -45,6 +47,33 @@ export function decodeMapPage(bytes: Uint8Array, ref: PageRef): Page {
   }
   if (page.pageIndex !== ref.pageIndex || isTombstone(ref) || !page.hash().equals(ref.hash)) throw damaged(ref)
   return page
+}
+
+/**
+ * All pages of a map object, for when the references to them are lost.
+ *
+ * @throws RepositoryError MAP_DAMAGED when the object as a whole, or any page of it, is not right.
+ */
+export function decodeMap(bytes: Uint8Array): { readonly mapId: string; readonly pages: readonly Page[] } {
+  const map = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const corrupt = (why: string, cause?: unknown) => new RepositoryError('MAP_DAMAGED', `a map object is damaged: ${why}`, {}, { cause })
+  if (map.length < MAP_HEADER_LENGTH) throw corrupt('it is cut')
+  if (map.readUInt32LE(0) !== MAGIC || crc32(map.subarray(0, 28)) !== map.readUInt32LE(28)) throw corrupt('its header does not match')
+  if (map.readUInt16LE(4) !== VERSION) throw corrupt(`version ${map.readUInt16LE(4)} is not known`)
+  const pages: Page[] = []
+  let at = MAP_HEADER_LENGTH
+  for (let left = map.readUInt32LE(24); left > 0; left--) {
+    if (map.length - at < PAGE_LENGTH_AT + 4) throw corrupt('it is cut')
+    const length = map.readUInt32LE(at + PAGE_LENGTH_AT)
+    try {
+      pages.push(Page.decode(map.subarray(at, at + length)))
+    } catch (cause) {
+      throw corrupt(`page ${pages.length} of it is not valid`, cause)
+    }
+    at += length
+  }
+  if (at !== map.length) throw corrupt('something follows its pages')
+  return { mapId: map.toString('hex', 8, 24), pages }
 }
 
 function damaged(ref: PageRef, cause?: unknown): RepositoryError {

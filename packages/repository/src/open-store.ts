@@ -1,4 +1,3 @@
-import { isAbsolute } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { RepositoryError } from './errors.ts'
 import type { Store } from './store.ts'
@@ -38,13 +37,19 @@ export interface StoreSettings {
 export async function openStore(url: string, settings: StoreSettings = {}): Promise<Store> {
   if (url === 'memory:') return new MemoryStore()
   const parsed = URL.canParse(url) ? new URL(url) : undefined
-  if (parsed?.protocol === 'file:' && parsed.host === '') {
-    const path = fileURLToPath(parsed)
-    if (isAbsolute(path)) return DirectoryStore.open(path.replace(/(?<=.)\/+$/, ''), settings.requestTimeout ?? REQUEST_TIMEOUT_MS)
-  }
   if (parsed?.protocol === 's3:') return S3Store.open(parsed, settings)
-  throw new RepositoryError(
-    'STORE_URL_INVALID',
-    `'${parsed?.protocol ?? url.slice(0, 20)}' is not a repository URL; use file:///directory or s3://bucket/prefix`,
-  )
+  const path = parsed?.protocol === 'file:' ? directoryOf(parsed) : undefined
+  if (path !== undefined) return DirectoryStore.open(path, settings.requestTimeout ?? REQUEST_TIMEOUT_MS)
+  // Not the URL itself: it may have secrets in it.
+  const what = parsed?.protocol ?? 'no URL'
+  throw new RepositoryError('STORE_URL_INVALID', `a repository URL is file:///directory or s3://bucket/prefix; this is ${what}`)
+}
+
+function directoryOf(url: URL): string | undefined {
+  try {
+    return fileURLToPath(url).replace(/(?<=.)\/+$/, '')
+  } catch {
+    // Another host, or an encoded slash.
+    return undefined
+  }
 }

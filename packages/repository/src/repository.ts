@@ -64,7 +64,8 @@ export async function openRepository(store: Store, options: OpenRepositoryOption
 const CACHED_REFS = 250_000
 /** 64 B a page: enough for 1 PiB at the default block size. */
 const MAX_ROOT_LENGTH = 256 * 1024 * 1024
-const KEPT_BUFFERS = 4
+/** One writer fills one and sends two. */
+const KEPT_BUFFERS = 3
 
 class StoredRepository implements Repository {
   readonly format: RepositoryFormat

@@ -38,11 +38,21 @@ test('leaves nothing but the object behind, and removes what a crash left long a
   expect(await readdir(join(folder, '.tmp'))).toEqual(['new'])
 })
 
-test('a directory that went away is an error, not a new repository below', async () => {
+test('a directory that went away, or another in its place, is an error: nothing is absent, nothing is written', async () => {
   await store.put('a/b', Buffer.from('x'))
-  await rename(folder, `${folder}-away`)
-  await expect(store.put('a/c', Buffer.from('x'))).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
-  await rename(`${folder}-away`, folder)
+  const unavailable = { code: 'STORE_UNAVAILABLE' }
+  const away = `${folder}-away`
+  await rename(folder, away)
+  for (const place of ['nothing', 'another directory']) {
+    if (place !== 'nothing') await mkdir(folder)
+    await expect(store.put('a/c', Buffer.from('x'))).rejects.toMatchObject(unavailable)
+    await expect(store.put('a/c', Buffer.from('x'))).rejects.toMatchObject(unavailable)
+    await expect(store.get('a/b')).rejects.toMatchObject(unavailable)
+    await expect(store.list('a/')[Symbol.asyncIterator]().next()).rejects.toMatchObject(unavailable)
+  }
+  expect(await readdir(folder)).toEqual([])
+  await rm(folder, { recursive: true })
+  await rename(away, folder)
   await store.put('a/c', Buffer.from('x'))
 })
 
@@ -62,6 +72,7 @@ describe('errors of the file system', () => {
   test('a file where the directory should be', async () => {
     await writeFile(join(folder, 'file'), '')
     await expect(openStore(pathToFileURL(join(folder, 'file')).href)).rejects.toMatchObject({ name: 'RepositoryError' })
+    await expect(openStore(pathToFileURL(join(folder, 'file/below')).href)).rejects.toMatchObject({ code: 'STORE_URL_INVALID' })
   })
 
   test('a place where nobody may write', async () => {

@@ -15,19 +15,22 @@ const STALE_MS = 24 * 3600 * 1000
 
 /**
  * A store in a directory, local or mounted. `put` writes a temporary file, syncs it, renames it and syncs its folder: after
- * a crash the object is whole or absent. Folders are created as keys need them; the directory itself only by `open`, so
- * that a file system unmounted under us is an error and not a new repository on the disk below it.
+ * a crash the object is whole or absent. A file system that is unmounted under us is an error: neither are its objects
+ * called absent, nor is a new repository begun on the disk below it.
  */
 export class DirectoryStore implements Store {
   readonly url: string
   readonly #root: string
   /** Milliseconds that one call may take. */
   readonly #timeLimit: number
+  /** Device and inode of the directory as it was opened. */
+  readonly #identity: string
   /** Folders known to exist and to be synced into their parents. */
   readonly #folders = new Set<string>()
 
-  private constructor(root: string, timeLimit: number) {
+  private constructor(root: string, identity: string, timeLimit: number) {
     this.#root = root
+    this.#identity = identity
     this.#timeLimit = timeLimit
     this.url = `file://${root}`
     this.#folders.add(root)
@@ -36,13 +39,14 @@ export class DirectoryStore implements Store {
   static async open(root: string, timeLimit: number): Promise<DirectoryStore> {
     try {
       await mkdir(root, { recursive: true })
-      if (!(await stat(root)).isDirectory()) throw new RepositoryError('STORE_URL_INVALID', `${root} is not a directory`)
+      const store = new DirectoryStore(root, await identityOf(root), timeLimit)
+      await store.#dropStaleTemps()
+      return store
     } catch (error) {
-      throw fileError(error, `opening ${root}`, { root })
+      const failure = fileError(error, `opening ${root}`, { root })
+      if (failure.code !== 'OBJECT_NOT_FOUND') throw failure
+      throw new RepositoryError('STORE_URL_INVALID', `${root} is not a directory and cannot be made one`, { root }, { cause: error })
     }
-    const store = new DirectoryStore(root, timeLimit)
-    await store.#dropStaleTemps()
-    return store
   }
 
   async put(key: string, bytes: Uint8Array, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
@@ -68,7 +72,7 @@ export class DirectoryStore implements Store {
       if (options.signal?.aborted) throw options.signal.reason
       const failure = fileError(error, `writing ${key}`, { key })
       throw failure.code === 'OBJECT_NOT_FOUND'
-        ? new RepositoryError('STORE_UNAVAILABLE', `${this.#root} is gone`, { key }, { cause: error })
+        ? new RepositoryError('STORE_UNAVAILABLE', failure.message, { key }, { cause: error })
         : failure
     }
   }
@@ -93,7 +97,7 @@ export class DirectoryStore implements Store {
         if (!info.isFile()) throw new RepositoryError('OBJECT_NOT_FOUND', `${key} is not in the store`, { key })
         const { offset, length } = range ?? { offset: 0, length: info.size }
         if (offset + length > info.size)
-          throw new RepositoryError('RANGE_INVALID', `${key} ends before the range asked for`, { key, offset, length, size: info.size })
+          throw new RepositoryError('RANGE_INVALID', `${key} ends before the range asked for`, { key, offset, length })
         if (range === undefined && length > (options.maxLength ?? MAX_OBJECT_LENGTH)) {
           throw new RepositoryError('OBJECT_TOO_LARGE', `${key} has ${length} bytes`, { key, length })
         }
@@ -111,7 +115,9 @@ export class DirectoryStore implements Store {
       }
     } catch (error) {
       if (options.signal?.aborted) throw options.signal.reason
-      throw fileError(error, `reading ${key}`, { key })
+      const failure = fileError(error, `reading ${key}`, { key })
+      if (failure.code === 'OBJECT_NOT_FOUND') await this.#checkRoot()
+      throw failure
     }
   }
 
@@ -131,8 +137,9 @@ export class DirectoryStore implements Store {
     } catch (error) {
       signal?.throwIfAborted()
       const failure = fileError(error, `listing ${folder}`, { folder })
-      if (failure.code === 'OBJECT_NOT_FOUND') return
-      throw failure
+      if (failure.code !== 'OBJECT_NOT_FOUND') throw failure
+      await this.#checkRoot()
+      return
     }
     for (const entry of entries) {
       const key = folder + entry.name
@@ -168,6 +175,7 @@ export class DirectoryStore implements Store {
     if (this.#folders.has(folder)) return
     const parent = dirname(folder)
     await this.#ensureFolder(parent)
+    await this.#checkRoot()
     try {
       await mkdir(folder)
       await syncFolder(parent)
@@ -175,6 +183,12 @@ export class DirectoryStore implements Store {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     }
     this.#folders.add(folder)
+  }
+
+  /** Is it still the directory that was opened? Else what is absent says nothing, and nothing may be written. */
+  async #checkRoot(): Promise<void> {
+    const identity = await identityOf(this.#root).catch(() => 'absent')
+    if (identity !== this.#identity) throw new RepositoryError('STORE_UNAVAILABLE', `${this.#root} is gone or no longer mounted`)
   }
 
   async #dropStaleTemps(): Promise<void> {
@@ -187,6 +201,11 @@ export class DirectoryStore implements Store {
       // Absent, or not ours to clean: nothing depends on it.
     }
   }
+}
+
+async function identityOf(path: string): Promise<string> {
+  const { dev, ino } = await stat(path)
+  return `${dev}:${ino}`
 }
 
 async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {

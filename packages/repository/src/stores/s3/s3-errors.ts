@@ -18,7 +18,11 @@ const BY_S3_CODE: Readonly<Record<string, RepositoryErrorCode>> = {
   QuotaExceeded: 'STORE_FULL',
   XMinioStorageFull: 'STORE_FULL',
   XMinioAdminBucketQuotaExceeded: 'STORE_FULL',
+  AccessDenied: 'STORE_DENIED',
   AccountProblem: 'STORE_DENIED',
+  InvalidAccessKeyId: 'STORE_DENIED',
+  SignatureDoesNotMatch: 'STORE_DENIED',
+  RequestTimeTooSkewed: 'STORE_DENIED',
   // Damaged on the way: sending it again helps.
   BadDigest: 'STORE_UNAVAILABLE',
   XAmzContentSHA256Mismatch: 'STORE_UNAVAILABLE',
@@ -30,7 +34,6 @@ const BY_STATUS: Readonly<Record<number, RepositoryErrorCode>> = {
   401: 'STORE_DENIED',
   403: 'STORE_DENIED',
   404: 'OBJECT_NOT_FOUND',
-  405: 'STORE_READ_ONLY',
   408: 'STORE_UNAVAILABLE',
   416: 'RANGE_INVALID',
   429: 'STORE_THROTTLED',
@@ -50,7 +53,7 @@ export interface S3Failure {
 /** What an S3 error answer means to us. */
 export function s3Error(doing: string, failure: S3Failure, context: Record<string, unknown> = {}): RepositoryError {
   const { status, s3Code, message, retryAfterMs } = failure
-  const code = BY_S3_CODE[s3Code] ?? BY_STATUS[status] ?? (status >= 500 ? 'STORE_UNAVAILABLE' : 'STORE_DENIED')
+  const code = BY_S3_CODE[s3Code] ?? BY_STATUS[status] ?? (status >= 500 ? 'STORE_UNAVAILABLE' : 'STORE_REFUSED')
   const facts = { ...context, status, s3Code, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) }
   const said = [s3Code, message].filter(Boolean).join(': ') || `HTTP ${status}`
   return new RepositoryError(code, `${doing} failed: ${said}`, facts)

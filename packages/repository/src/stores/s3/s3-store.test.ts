@@ -95,7 +95,7 @@ describe('a fault that stays is said', () => {
 
   test('without reading an endless error document', async () => {
     server.faults.push(s3Faults.hugeError())
-    await fails('STORE_DENIED', store.get('one'))
+    await fails('STORE_REFUSED', store.get('one'))
   })
 
   test('at once when the store asks for more patience than there is', async () => {
@@ -162,12 +162,15 @@ describe('URLs and settings that cannot be', () => {
   test.each<[string, StoreSettings]>([
     ['s3://bucket', { ...SETTINGS, accessKey: '' }],
     ['s3://Bad_Bucket', SETTINGS],
-    ['s3://bucket/../up', { ...SETTINGS, endpoint: 'nonsense' }],
+    ['s3://bucket/a%zz', SETTINGS],
+    ['s3://bucket/a//b', SETTINGS],
+    ['s3://bucket', { ...SETTINGS, endpoint: 'nonsense' }],
     ['s3://bucket', { ...SETTINGS, endpoint: 'ftp://host' }],
     ['s3://bucket', { ...SETTINGS, endpoint: 'http://host/path' }],
     ['s3://bucket', { endpoint: 'http://127.0.0.1:1' }],
     ['http://host/bucket', SETTINGS],
     ['file://host/path', SETTINGS],
+    ['file:///a%2Fb', SETTINGS],
     ['/just/a/path', SETTINGS],
     ['', SETTINGS],
   ])('%s', async (url, settings) => {

@@ -1,5 +1,5 @@
 import { RepositoryError } from '../../errors.ts'
-import { checkKey } from '../../keys.ts'
+import { isKey } from '../../keys.ts'
 import { REQUEST_TIMEOUT_MS, type StoreSettings } from '../../open-store.ts'
 import { type Credentials, encodePath } from './sigv4.ts'
 
@@ -35,8 +35,8 @@ export function s3Target(url: URL, settings: StoreSettings): S3Target {
   if (endpoint === undefined || !/^https?:$/.test(endpoint.protocol) || endpoint.pathname !== '/') {
     throw invalid('the endpoint must be http(s)://host:port without a path')
   }
-  const prefix = decodeURIComponent(url.pathname).replace(/^\/+|\/+$/g, '')
-  if (prefix !== '') checkKey(prefix)
+  const prefix = url.pathname.replace(/^\/+|\/+$/g, '')
+  if (prefix !== '' && !isKey(prefix)) throw invalid('the prefix may have letters, digits, dots, hyphens and underscores')
   return {
     bucket,
     prefix: prefix === '' ? '' : `${prefix}/`,
