@@ -147,6 +147,9 @@ async function howToLaunch(root: string, program: string, lib: string | undefine
   }
   const account = await serverAccount()
   if (account === null) return { account, prefix: [], env }
+  // Our own folder may be passed by the account; what is in it has modes of its own.
+  const { mode } = await stat(root)
+  await chmod(root, mode | 0o011)
   const { prefix, widened } = await commandAs(account, [root, join(program, '..')])
   if (widened) {
     log?.warn({ account: account.name, root }, 'the database server gets the capability to pass folders that are closed to its account')

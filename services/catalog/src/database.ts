@@ -10,6 +10,7 @@ export interface Sql {
 /** Postgres, with one rule: what belongs together is one transaction, and a transaction that lost a deadlock is tried again. */
 export class Database {
   readonly #pool: pg.Pool
+  #closing = false
 
   constructor(url: string, connections: number, log: Logger) {
     this.#pool = new pg.Pool({
@@ -23,7 +24,10 @@ export class Database {
       keepAlive: true,
       types,
     })
-    this.#pool.on('error', error => log.warn({ err: error }, 'an idle database connection was lost'))
+    this.#pool.on('error', error => {
+      // Not `err`: node-postgres hangs its whole client on it.
+      if (!this.#closing) log.warn({ reason: error.message }, 'an idle database connection was lost')
+    })
   }
 
   query<Row extends pg.QueryResultRow>(text: string, values: readonly unknown[] = []): Promise<{ rows: Row[]; rowCount: number | null }> {
@@ -59,6 +63,7 @@ export class Database {
   }
 
   close(): Promise<void> {
+    this.#closing = true
     return this.#pool.end()
   }
 }

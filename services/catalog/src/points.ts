@@ -35,7 +35,10 @@ async function selectPoints(sql: Sql, where: string, values: readonly unknown[])
     `select p.*, v.name as vm_name from varve.restore_points p join varve.vms v on v.id = p.vm_id where ${where}`,
     values,
   )
-  const images = await selectPointImages(sql, 'p.restore_point_id = any ($1)', [rows.map(r => r.id)])
+  const images = new Map<string, PointImage[]>(rows.map(r => [r.id, []]))
+  for (const image of await selectPointImages(sql, 'p.restore_point_id = any ($1)', [rows.map(r => r.id)])) {
+    images.get(image.restore_point_id)?.push(toPointImage(image))
+  }
   return rows.map(row => ({
     id: row.id,
     vmId: row.vm_id,
@@ -45,7 +48,7 @@ async function selectPoints(sql: Sql, where: string, values: readonly unknown[])
     checkpointId: row.checkpoint_id,
     parentId: row.parent_id,
     chainId: row.chain_id,
-    images: images.filter(i => i.restore_point_id === row.id).map(toPointImage),
+    images: images.get(row.id) ?? [],
     stored: row.stored,
   }))
 }
