@@ -1,5 +1,5 @@
 export { formatHash, isZero } from './block-hash.ts'
-export { COMPRESSIONS, type Compression } from './codec.ts'
+export { COMPRESSIONS, type Compression } from './codec/codec.ts'
 export { REPOSITORY_ERRORS, RepositoryError, type RepositoryErrorCode } from './errors.ts'
 export type { ManifestImage, RestorePointManifest } from './manifest.ts'
 export { decodeMap } from './map-object.ts'

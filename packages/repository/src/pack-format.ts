@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib'
 import { type Codec, isCodec, MAX_BLOCK_SIZE } from '@varve/block-map'
-import { compressBound } from './codec.ts'
+import { compressBound } from './codec/codec.ts'
 import { RepositoryError } from './errors.ts'
 
 /**

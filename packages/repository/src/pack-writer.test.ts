@@ -1,7 +1,7 @@
 import type { BlockLocation } from '@varve/block-map'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { formatHash, isZero } from './block-hash.ts'
-import { decompress, openCompressor } from './codec.ts'
+import { decompress, openCompressor } from './codec/codec.ts'
 import { RepositoryError } from './errors.ts'
 import { packKey } from './keys.ts'
 import { PackBuffers } from './pack-buffers.ts'

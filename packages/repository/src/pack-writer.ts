@@ -1,5 +1,5 @@
 import { type BlockLocation, CODECS, type Codec, MAX_BLOCK_SIZE } from '@varve/block-map'
-import { type BlockCompressor, compressBound } from './codec.ts'
+import { type BlockCompressor, compressBound } from './codec/codec.ts'
 import { RepositoryError } from './errors.ts'
 import { newObjectId, packKey } from './keys.ts'
 import type { PackBuffers } from './pack-buffers.ts'

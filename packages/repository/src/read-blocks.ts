@@ -1,6 +1,6 @@
 import type { BlockEntry, Page } from '@varve/block-map'
 import { formatHash } from './block-hash.ts'
-import { decompress } from './codec.ts'
+import { decompress } from './codec/codec.ts'
 import { RepositoryError } from './errors.ts'
 import { fetchAhead } from './fetch-ahead.ts'
 import { packKey } from './keys.ts'

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { DEFAULT_BLOCK_SIZE, isBlockSize } from '@varve/block-map'
-import { COMPRESSIONS, type Compression } from './codec.ts'
+import { COMPRESSIONS, type Compression } from './codec/codec.ts'
 import { RepositoryError } from './errors.ts'
 import { FORMAT_KEY } from './keys.ts'
 import { openSealedJson, sealJson } from './sealed-json.ts'

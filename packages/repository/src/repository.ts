@@ -1,5 +1,5 @@
 import { decodeRoot, encodeRoot, type Page, type PageRef, type Root } from '@varve/block-map'
-import { type BlockCompressor, openCompressor } from './codec.ts'
+import { type BlockCompressor, openCompressor } from './codec/codec.ts'
 import { manifestKey, manifestPrefix, mapKey, newObjectId, POINTS_PREFIX, rootKey } from './keys.ts'
 import { LruCache } from './lru-cache.ts'
 import { decodeManifest, encodeManifest, MAX_MANIFEST_LENGTH, type RestorePointManifest } from './manifest.ts'

@@ -1,0 +1,63 @@
+import * as zlib from 'node:zlib'
+import type { BlockCoder } from './codec.ts'
+import { optionalModule } from './optional-module.ts'
+
+/** Level 1: three times the speed of level 3 for a few percent of size. */
+const LEVEL = 1
+/** ZSTD_c_compressionLevel, a constant of the zstd API. */
+const COMPRESSION_LEVEL = 100
+
+/** What zlib of Node 22.15 and newer has; the types in use are those of Node 20. */
+interface ZlibZstd {
+  zstdCompressSync?(input: Uint8Array, options: { params: Record<number, number> }): Buffer
+  zstdDecompressSync?(input: Uint8Array, options: { maxOutputLength: number }): Buffer
+}
+
+interface ZstdNapi {
+  readonly CCtx: new () => {
+    setParameter(parameter: number, value: number): void
+    compress2(target: Uint8Array, source: Uint8Array): number
+  }
+  readonly DCtx: new () => { decompress(target: Uint8Array, source: Uint8Array): number }
+}
+
+const zstdNapi = optionalModule<ZstdNapi>('zstd-napi/binding')
+
+/**
+ * zstd-napi first where it is compiled: it keeps its context and writes straight into the pack, which makes it a third faster than
+ * zlib's, that starts anew and allocates for each block.
+ */
+export function zstdCoders(): BlockCoder[] {
+  return [napiCoder(), zlibCoder()].filter(coder => coder !== undefined)
+}
+
+function napiCoder(): BlockCoder | undefined {
+  const native = zstdNapi()
+  if (native === undefined) return undefined
+  const compressor = new native.CCtx()
+  compressor.setParameter(COMPRESSION_LEVEL, LEVEL)
+  const decompressor = new native.DCtx()
+  return {
+    name: 'zstd-napi',
+    compressInto: (target, block) => compressor.compress2(target, block),
+    decompress: (stored, maxLength) => {
+      const target = Buffer.allocUnsafeSlow(maxLength)
+      return target.subarray(0, decompressor.decompress(target, stored))
+    },
+  }
+}
+
+function zlibCoder(): BlockCoder | undefined {
+  const { zstdCompressSync, zstdDecompressSync } = zlib as ZlibZstd
+  if (zstdCompressSync === undefined || zstdDecompressSync === undefined) return undefined
+  const options = { params: { [COMPRESSION_LEVEL]: LEVEL } }
+  return {
+    name: 'zlib',
+    compressInto: (target, block) => {
+      const bytes = zstdCompressSync(block, options)
+      target.set(bytes)
+      return bytes.length
+    },
+    decompress: (stored, maxOutputLength) => zstdDecompressSync(stored, { maxOutputLength }),
+  }
+}
