@@ -41,6 +41,7 @@ export class Cbt {
     diskIds: readonly string[] | undefined,
     signal?: AbortSignal,
   ): Promise<void> {
+    if (diskIds?.length === 0 && change !== 'reset') return
     const what = `${change} CBT`
     const data = await this.#client.call({
       method: 'PUT',

@@ -23,6 +23,7 @@ const SIGNS: readonly (readonly [PlatformErrorCode, RegExp])[] = [
   ['VM_NOT_OFF', /\bVM_NOT_OFF\b|not powered off|must be powered off/i],
   ['VM_NOT_FOUND', /\bVM_NOT_FOUND\b/],
   ['SNAPSHOT_NOT_FOUND', /\bSNAPSHOT_NOT_FOUND\b/],
+  ['PLATFORM_REFUSED', /\bDISK_NOT_FOUND\b/],
 ]
 
 /** Our code for a text of the platform, where it is known. */

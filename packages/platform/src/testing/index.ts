@@ -1,0 +1,1 @@
+export { type PlatformFixture, testPlatformDriver } from './conformance.ts'
