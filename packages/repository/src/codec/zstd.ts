@@ -24,8 +24,8 @@ interface ZstdNapi {
 const zstdNapi = optionalModule<ZstdNapi>('zstd-napi/binding')
 
 /**
- * zstd-napi first where it is compiled: it keeps its context and writes straight into the pack, which makes it a third faster than
- * zlib's, that starts anew and allocates for each block.
+ * zstd-napi first where it is compiled: it keeps its context and writes straight into the pack, which makes it 15 % faster than
+ * zlib's that starts anew and allocates for each block (40 % when reading).
  */
 export function zstdCoders(): BlockCoder[] {
   return [napiCoder(), zlibCoder()].filter(coder => coder !== undefined)
