@@ -3,31 +3,21 @@ import { join } from 'node:path'
 import { Closer } from '@varve/runtime'
 import { Accounts } from './auth/accounts.ts'
 import { addGuard } from './auth/guard.ts'
-import { addAuthRoutes } from './auth/routes.ts'
 import { openLoginKey } from './auth/rsa.ts'
 import { Tokens } from './auth/tokens.ts'
-import { addCbtRoutes } from './cbt/routes.ts'
 import type { Datastore, VmRecord } from './datastore/datastore.ts'
 import { openDatastore } from './datastore/open-datastore.ts'
 import { startBackupExports } from './exports/data-access.ts'
 import { startGuestExports } from './exports/guest-exports.ts'
 import { Faults } from './faults/faults.ts'
-import { addFaultRoutes } from './faults/routes.ts'
 import { createApp } from './http/app.ts'
 import { addClientTokens } from './http/client-token.ts'
 import { type ImportOptions, importImage, isBeingImported } from './import/import-image.ts'
-import { addImportRoutes } from './import/routes.ts'
-import { addInventoryRoutes } from './inventory/routes.ts'
 import { Leases } from './leases/leases.ts'
-import { addLeaseRoutes } from './leases/routes.ts'
 import { type HciOptions, settle } from './options.ts'
 import type { Platform } from './platform.ts'
-import { addServerConfigRoutes } from './servers/config-routes.ts'
-import { addPowerRoutes } from './servers/power-routes.ts'
-import { addServerRoutes } from './servers/routes.ts'
+import { addRoutes } from './routes.ts'
 import { VmNames } from './servers/vm-names.ts'
-import { addSnapshotRoutes } from './snapshots/routes.ts'
-import { addTaskRoutes } from './tasks/routes.ts'
 import { Tasks } from './tasks/tasks.ts'
 
 /** A running reference platform. */
@@ -80,17 +70,7 @@ export async function startHci(options: HciOptions): Promise<Hci> {
     const app = createApp({ bodyLimit: settings.bodyLimit, log, faults })
     addGuard(app, { settings, accounts, tokens })
     addClientTokens(app)
-    addAuthRoutes(app, { accounts, tokens, key })
-    addTaskRoutes(app, tasks)
-    addInventoryRoutes(app, settings)
-    addServerRoutes(app, platform)
-    addServerConfigRoutes(app, platform)
-    addPowerRoutes(app, platform)
-    addSnapshotRoutes(app, platform)
-    addCbtRoutes(app, platform)
-    addLeaseRoutes(app, platform)
-    addImportRoutes(app, platform)
-    if (faults.enabled) addFaultRoutes(app, platform)
+    addRoutes(app, { platform, accounts, tokens, key })
     closer.add('HTTP', () => app.close())
     const port = Number(new URL(await app.listen(settings.listen)).port) || settings.listen.port
     log.info({ port, backupNbd: backups.address, guestSocket: guests.socket, vms: datastore.listVms().length }, 'reference platform ready')
