@@ -98,7 +98,11 @@ export interface PlatformDriver {
     signal?: AbortSignal,
   ): AsyncIterable<readonly Extent[]>
 
-  createLease(vmId: string, type: LeaseType, seconds: number, signal?: AbortSignal): Promise<Lease>
+  /**
+   * Under the same `clientToken` the same lease as long as it lives (for some minutes: SCP remembers tokens for 15), so that an attempt that
+   * was killed before it could note the lease's id gets it back instead of LEASE_OCCUPIED.
+   */
+  createLease(vmId: string, type: LeaseType, seconds: number, signal?: AbortSignal, clientToken?: string): Promise<Lease>
   getLease(leaseId: string, signal?: AbortSignal): Promise<Lease>
   /** LEASE_LOST when it is gone. */
   renewLease(leaseId: string, seconds: number, signal?: AbortSignal): Promise<void>

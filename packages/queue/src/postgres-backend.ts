@@ -8,6 +8,7 @@ import {
   UnsupportedPostgresVersionError,
 } from 'bullmq'
 import pg from 'pg'
+import { marked } from './connection-loss.ts'
 import { QueueError } from './errors.ts'
 import { redactError } from './plain-text.ts'
 import type { QueueBackend } from './queue-backend.ts'
@@ -81,10 +82,7 @@ function isRefusal(error: unknown): boolean {
   return typeof state === 'string' && /^(28|3D|42501)/.test(state)
 }
 
-/**
- * A pool that reports every lost connection as ECONNREFUSED. BullMQ waits before it tries again only for that code; a socket file
- * that is gone (ENOENT), a reset or "terminating connection" (57P01) would make its workers spin.
- */
+/** A pool that tells BullMQ of lost connections in the one way it understands. */
 class QueuePool extends pg.Pool {
   constructor(config: pg.PoolConfig) {
     super(config)
@@ -96,23 +94,4 @@ class QueuePool extends pg.Pool {
       connect: (...args: unknown[]) => (args.length > 0 ? connect(...args) : marked(connect())),
     })
   }
-}
-
-async function marked<T>(result: Promise<T>): Promise<T> {
-  try {
-    return await result
-  } catch (error) {
-    if (!isConnectionLoss(error)) throw error
-    const lost: Error & { code?: string } = new Error(`ECONNREFUSED: ${redactError(error).message}`, { cause: redactError(error) })
-    lost.code = 'ECONNREFUSED'
-    throw lost
-  }
-}
-
-/** Exported for its test. */
-export function isConnectionLoss(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
-  const code = (error as { code?: unknown }).code
-  if (typeof code === 'string' && /^(E[A-Z]+|08...|57P0[1-3]|53300)$/.test(code)) return true
-  return /connection (terminated|ended|timeout)|timeout exceeded when trying to connect|not queryable|connection error/i.test(error.message)
 }

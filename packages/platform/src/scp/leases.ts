@@ -27,13 +27,23 @@ export class Leases {
     this.#options = options
   }
 
-  async create(vmId: string, type: LeaseType, seconds: number, signal?: AbortSignal): Promise<Lease> {
+  async create(vmId: string, type: LeaseType, seconds: number, clientToken: string | undefined, signal?: AbortSignal): Promise<Lease> {
     segment(vmId, 'VM_NOT_FOUND')
+    let lease = await this.#create(vmId, type, seconds, clientToken, signal)
+    // The platform remembered an earlier lease of this token, which has ended since.
+    if (clientToken !== undefined && isEnded(lease)) lease = await this.#create(vmId, type, seconds, undefined, signal)
+    if (lease.status === 'occupied') throw new PlatformError('LEASE_OCCUPIED', 'another application holds the VM', { leaseId: lease.id })
+    if (isEnded(lease)) throw new PlatformError('LEASE_LOST', `the new ${type} lease is ${lease.status} already`, { leaseId: lease.id })
+    return lease
+  }
+
+  async #create(vmId: string, type: LeaseType, seconds: number, clientToken: string | undefined, signal?: AbortSignal): Promise<Lease> {
     const what = `create ${type} lease`
     const data = await this.#client.call({
       method: 'POST',
       path: BASE,
       body: { server_id: vmId, type, lock_time: Math.round(seconds) },
+      ...(clientToken === undefined ? {} : { clientToken }),
       what,
       missing: 'VM_NOT_FOUND',
       conflict: 'LEASE_OCCUPIED',
@@ -41,13 +51,13 @@ export class Leases {
     })
     const { resource_id } = createdAnswer(what, data)
     await this.#task(what, data, signal)
-    const lease = await this.get(resource_id, signal)
-    if (lease.status === 'occupied')
-      throw new PlatformError('LEASE_OCCUPIED', `${what}: another application holds the VM`, { leaseId: lease.id })
-    if (lease.status !== 'running' && lease.status !== 'pending') {
-      throw new PlatformError('LEASE_LOST', `${what}: it is ${lease.status} already`, { leaseId: lease.id })
+    try {
+      return await this.get(resource_id, signal)
+    } catch (error) {
+      // Ended, and forgotten.
+      if (!(error instanceof PlatformError && error.code === 'LEASE_LOST')) throw error
+      return { id: resource_id, vmId, status: 'expired', remainSeconds: 0 }
     }
-    return lease
   }
 
   async get(leaseId: string, signal?: AbortSignal): Promise<Lease> {
@@ -85,6 +95,10 @@ export class Leases {
   #task(what: string, data: unknown, signal: AbortSignal | undefined): Promise<void> {
     return waitForTask(this.#client, what, data, { stallMs: this.#options.taskStallMs ?? SCP_DEFAULTS.taskStallMs, signal })
   }
+}
+
+function isEnded({ status }: Lease): boolean {
+  return status !== 'running' && status !== 'pending' && status !== 'occupied'
 }
 
 function path(leaseId: string): string {

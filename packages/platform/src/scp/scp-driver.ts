@@ -89,8 +89,8 @@ class ScpDriver implements PlatformDriver {
     return this.#cbt.changedAreas(query, signal)
   }
 
-  createLease(vmId: string, type: LeaseType, seconds: number, signal?: AbortSignal): Promise<Lease> {
-    return this.#leases.create(vmId, type, seconds, signal)
+  createLease(vmId: string, type: LeaseType, seconds: number, signal?: AbortSignal, clientToken?: string): Promise<Lease> {
+    return this.#leases.create(vmId, type, seconds, clientToken, signal)
   }
 
   getLease(leaseId: string, signal?: AbortSignal): Promise<Lease> {

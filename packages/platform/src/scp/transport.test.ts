@@ -17,9 +17,28 @@ async function certificateFor(host: string): Promise<{ key: string; cert: string
   try {
     const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')]
     const subject = ['-subj', '/CN=platform', '-addext', `subjectAltName=${host}`]
-    execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-keyout', key, '-out', cert, ...subject], {
-      stdio: 'ignore',
-    })
+    execFileSync(
+      'openssl',
+      [
+        'req',
+        '-x509',
+        '-newkey',
+        'ec',
+        '-pkeyopt',
+        'ec_paramgen_curve:prime256v1',
+        '-nodes',
+        '-days',
+        '2',
+        '-keyout',
+        key,
+        '-out',
+        cert,
+        ...subject,
+      ],
+      {
+        stdio: 'ignore',
+      },
+    )
     return { key: await readFile(key, 'utf8'), cert: await readFile(cert, 'utf8') }
   } catch {
     return undefined

@@ -1,6 +1,6 @@
 import { type Extent, GRANULARITY, totalLength } from '@varve/cbt'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { DiskAddress, PlatformDriver, PlatformVm } from '../driver.ts'
+import type { DiskAddress, Lease, PlatformDriver, PlatformVm } from '../driver.ts'
 import { PlatformError } from '../errors.ts'
 
 /** A platform that a driver is tried on, and a hand in its machine room. */
@@ -195,6 +195,19 @@ export function testPlatformDriver(name: string, makeFixture: () => Promise<Plat
       expect(await codeOf(driver.renewLease(lease.id, LEASE_SECONDS))).toBe('LEASE_LOST')
       expect(await codeOf(driver.diskAddress(lease.id, 'virtio0'))).toBe('LEASE_LOST')
       await withLease(vmId, 'backup', async () => {})
+    })
+
+    test('a lease is found again under its client token while it lives', async () => {
+      const vmId = await newVm()
+      const token = `lease-${vmId}`
+      const create = (): Promise<Lease> => driver.createLease(vmId, 'backup', LEASE_SECONDS, undefined, token)
+      const first = await create()
+      expect((await create()).id).toBe(first.id)
+      await driver.releaseLease(first.id)
+      const second = await create()
+      expect(second.id).not.toBe(first.id)
+      expect(second.status).toBe('running')
+      await driver.releaseLease(second.id)
     })
 
     test('a snapshot is read as it was, whatever the guest writes', async () => {
