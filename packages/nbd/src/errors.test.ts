@@ -4,7 +4,7 @@ import { errnoName, NBD_ERRORS, NbdError } from './errors.ts'
 
 test('README.md lists every code with its retry, and no other', async () => {
   const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8')
-  const documented = [...readme.matchAll(/^\| `(NBD_\w+)` \| (yes|no) \|/gm)].map(([, code, retry]) => [code, retry === 'yes'])
+  const documented = [...readme.matchAll(/^\| `(NBD_\w+)` *\| (yes|no) *\|/gm)].map(([, code, retry]) => [code, retry === 'yes'])
   expect(documented).toEqual(Object.entries(NBD_ERRORS).map(([code, { retryable }]) => [code, retryable]))
 })
 

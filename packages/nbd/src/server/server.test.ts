@@ -179,7 +179,8 @@ test('a client that asks and does not read gets a bounded number of replies, the
     before = backend.calls.read
     await new Promise(resolve => setTimeout(resolve, 100))
   }
-  expect(backend.calls.read).toBeLessThan(100)
+  // Four, and what the sockets hold: below 16 MiB with the usual limits of Linux.
+  expect(backend.calls.read).toBeLessThan(40)
   let received = 0
   raw.socket.removeAllListeners('data')
   raw.socket.on('data', chunk => {

@@ -65,6 +65,7 @@ export async function startNbdServer(options: NbdServerOptions): Promise<NbdServ
     void connection.ended.then(() => connections.delete(connection))
   })
   await listen(server, options.listen)
+  server.on('error', err => log?.error({ err }, 'nbd server cannot accept a connection'))
   let closed: Promise<void> | undefined
 
   const close = async (graceMs: number) => {
