@@ -53,6 +53,22 @@ test('many workers, each range reported twice at once: every range counts once, 
   expect(t.queue.added.filter(job => job.name === 'read-range' && job.payload.runId === run.id)).toHaveLength(RANGES)
 })
 
+test('the last ranges of two disks at the same moment: one of them sees that it was the last', async () => {
+  for (let round = 0; round < 15; round++) {
+    const run = await t.catalog.createBackup(await addVm(t.catalog), {})
+    await t.catalog.startRun(run.id)
+    const images = await t.catalog.addImages(run.id, [fullImage('d0'), fullImage('d1'), fullImage('d2')])
+    await t.catalog.addRanges(
+      run.id,
+      images.map(image => rangeOf(image.id, 0)),
+    )
+    await t.catalog.planned(run.id)
+    const ids = await rangeIds(t, run.id)
+    await Promise.all(ids.map(id => t.catalog.completeRange(id, result())))
+    expect((await t.catalog.getRun(run.id)).state).toBe('sealing')
+  }
+})
+
 test('the first report wins; the same report again is accepted again', async () => {
   const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), 2)
   const [id] = await rangeIds(t, run.id)

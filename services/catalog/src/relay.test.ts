@@ -75,6 +75,17 @@ test('an unreachable queue is tried for ever, said once, and nothing is lost', a
   await relay.close()
 })
 
+test('relays that claim at the very same moment share the rows', async () => {
+  const { rows } = await db.query<{ id: string }>(`select id from varve.ranges limit 350`)
+  await db.query(`insert into varve.outbox (job, run_id, range_id) select 'read-range', run_id, id from varve.ranges where id = any ($1)`, [
+    rows.map(r => r.id),
+  ])
+  const queue = new RecordingQueue()
+  const relays = Array.from({ length: 6 }, () => new Relay(db, queue, log))
+  for (let more = true; more; ) more = (await Promise.all(relays.map(relay => relay.relayBatch()))).includes(true)
+  expect(queue.ids().sort()).toEqual(rows.map(r => r.id).sort())
+})
+
 test('rows of a relay that died are taken over when its claim is over', async () => {
   const { rows } = await db.query<{ id: string }>(`select id from varve.runs limit 1`)
   await db.query(`insert into varve.outbox (job, run_id, claimed_until) values ('finish-run', $1, now() + interval '1 hour')`, [
