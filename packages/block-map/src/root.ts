@@ -52,6 +52,7 @@ export function decodeRoot(bytes: Uint8Array): Root {
   const idLength = input.readUInt16LE(6)
   if (input.readUInt32LE(12) * PAGE_REF_LENGTH !== hashAt - HEADER_LENGTH || idLength > 64)
     throw corrupt('its length does not fit its counts')
+  if (hasBits(input.subarray(24, 32)) || hasBits(input.subarray(ID_AT + idLength, HEADER_LENGTH))) throw corrupt('reserved fields are set')
   const diskSize = input.readBigUInt64LE(16)
   if (diskSize > BigInt(Number.MAX_SAFE_INTEGER)) throw corrupt('the disk size is out of bounds')
   const root: Root = {
@@ -114,6 +115,10 @@ function checkRoot(root: Root): void {
       throw corrupt('its pages are not in order, or past the disk')
     previous = ref.pageIndex
   }
+}
+
+function hasBits(bytes: Uint8Array): boolean {
+  return bytes.some(byte => byte !== 0)
 }
 
 function corrupt(why: string): BlockMapError {

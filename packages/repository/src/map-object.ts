@@ -60,6 +60,7 @@ export function decodeMap(bytes: Uint8Array): { readonly mapId: string; readonly
   if (map.length < MAP_HEADER_LENGTH) throw corrupt('it is cut')
   if (map.readUInt32LE(0) !== MAGIC || crc32(map.subarray(0, 28)) !== map.readUInt32LE(28)) throw corrupt('its header does not match')
   if (map.readUInt16LE(4) !== VERSION) throw corrupt(`version ${map.readUInt16LE(4)} is not known`)
+  if (map.readUInt16LE(6) !== 0) throw corrupt('reserved fields are set')
   const pages: Page[] = []
   let at = MAP_HEADER_LENGTH
   for (let left = map.readUInt32LE(24); left > 0; left--) {

@@ -78,6 +78,13 @@ export function decodePack(bytes: Uint8Array): { readonly packId: string; readon
   }
   if (packCrc(pack, footerOffset, trailer) !== pack.readUInt32LE(trailer + 28)) throw corrupt('the CRC does not match')
   if (pack.readUInt16LE(4) !== VERSION || pack.readUInt16LE(trailer + 8) !== VERSION) throw corrupt('its version is not known')
+  if (
+    hasBits(pack.subarray(6, 8)) ||
+    hasBits(pack.subarray(24, PACK_HEADER_LENGTH)) ||
+    hasBits(pack.subarray(trailer + 10, trailer + 24))
+  ) {
+    throw corrupt('reserved fields are set')
+  }
 
   const blocks: PackedBlock[] = []
   for (let at = footerOffset; at < trailer; at += PACK_FOOTER_ENTRY) {
@@ -109,6 +116,10 @@ export function packCapacity(targetSize: number): number {
 function packCrc(pack: Buffer, footerOffset: number, trailer: number): number {
   const header = crc32(pack.subarray(0, PACK_HEADER_LENGTH))
   return crc32(pack.subarray(footerOffset, trailer + PACK_TRAILER_LENGTH - 4), header)
+}
+
+function hasBits(bytes: Uint8Array): boolean {
+  return bytes.some(byte => byte !== 0)
 }
 
 function corrupt(why: string): RepositoryError {
