@@ -1,8 +1,7 @@
 import { ENDED_STATES, type RestoreOptions, type RunForWork } from '@varve/catalog-client'
 import { errorReport } from '@varve/errors'
 import type { PlatformDriver } from '@varve/platform'
-import { deleteSnapshots, releaseLease } from './clean-up.ts'
-import { createdVm } from './new-vm.ts'
+import { deleteCreatedVm, deleteSnapshots, releaseLease } from './clean-up.ts'
 import type { SnapshotDeps } from './snapshot-deps.ts'
 
 /**
@@ -45,10 +44,4 @@ async function powerOn(run: RunForWork, platform: PlatformDriver, { catalog }: S
     // The data is back; a VM that does not start is news, not a failed restore.
     await catalog.addNote(run.id, `The VM could not be powered on: ${message}`)
   }
-}
-
-/** A half-written VM must not be mistaken for a restored one. */
-async function deleteCreatedVm(run: RunForWork, platform: PlatformDriver, signal: AbortSignal): Promise<void> {
-  const vmId = await createdVm(run, platform, signal)
-  if (vmId !== null) await platform.deleteVm(vmId, signal)
 }

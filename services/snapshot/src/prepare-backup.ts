@@ -1,9 +1,9 @@
-import type { BackupOptions, RunForWork } from '@varve/catalog-client'
+import type { BackupOptions } from '@varve/catalog-client'
 import { isParentMaterial } from '@varve/planning'
-import type { PlatformDriver, PlatformSnapshot } from '@varve/platform'
-import { deleteSnapshots } from './clean-up.ts'
+import type { PlatformSnapshot } from '@varve/platform'
+import { takeAwayIfEnded } from './clean-up.ts'
 import { ensureTracking } from './disk-tracking.ts'
-import { hasCode, SnapshotError } from './errors.ts'
+import { SnapshotError } from './errors.ts'
 import { readParent } from './parent-images.ts'
 import { closePlans, type DiskPlan, type PlanContext, planDisks, ResetNeeded } from './plan-disks.ts'
 import { acquireLease } from './run-lease.ts'
@@ -47,7 +47,7 @@ export async function prepareBackup(runId: string, deps: SnapshotDeps, signal: A
     const facts = { run, diskIds, tracking, parent, blockSize, requested: options.full ?? false, platform, log, signal }
     const { snapshot, plans } = await snapshotAndPlan(facts, deps)
     try {
-      await acquireLease(run, { repeated, signal, vmId: run.platformVmId, type: 'backup', platform, catalog })
+      await acquireLease(run, { repeated, signal, vmId: run.platformVmId, type: 'backup', platform, catalog, retryMs: deps.retryMs })
       await storePlan(run, plannedImages(plans, snapshot, blockSize), catalog)
     } finally {
       await closePlans(plans)
@@ -55,7 +55,7 @@ export async function prepareBackup(runId: string, deps: SnapshotDeps, signal: A
     await catalog.planned(runId)
     log.info({ runId, vmId: run.vmId, snapshotId: snapshot.id, checkpointId: String(snapshot.checkpointId) }, 'backup prepared')
   } catch (error) {
-    if (hasCode(error, 'RUN_ENDED')) await takeAway(run, platform)
+    await takeAwayIfEnded(runId, deps, platform, signal)
     throw error
   }
 }
@@ -92,9 +92,4 @@ function plannedImages(plans: readonly DiskPlan[], snapshot: PlatformSnapshot, b
       sourceImageId: null,
     },
   }))
-}
-
-/** The run is over: `finish-run` may have looked before the snapshot was there. */
-async function takeAway(run: RunForWork, platform: PlatformDriver): Promise<void> {
-  await deleteSnapshots(run, platform)
 }

@@ -1,8 +1,6 @@
-import type { RestoreOptions, RunForWork } from '@varve/catalog-client'
-import type { PlatformDriver } from '@varve/platform'
-import { deleteSnapshots } from './clean-up.ts'
-import { hasCode, SnapshotError } from './errors.ts'
-import { createdVm } from './new-vm.ts'
+import type { RestoreOptions } from '@varve/catalog-client'
+import { takeAwayIfEnded } from './clean-up.ts'
+import { SnapshotError } from './errors.ts'
 import { planRestoreDisk } from './plan-restore-disk.ts'
 import { checkTargetDisks, restoreTarget } from './restore-target.ts'
 import { acquireLease } from './run-lease.ts'
@@ -48,23 +46,14 @@ export async function prepareRestore(runId: string, deps: SnapshotDeps, signal: 
       plans.push(await planRestoreDisk(image, { run, vmId: vm.id, onto, since, platform, deps, signal }))
     }
 
-    await acquireLease(run, { repeated, signal, vmId: vm.id, type: 'restore', platform, catalog })
+    await acquireLease(run, { repeated, signal, vmId: vm.id, type: 'restore', platform, catalog, retryMs: deps.retryMs })
     await storePlan(run, plans, catalog)
     await catalog.planned(runId)
     log.info({ runId, restorePointId: point.id, target: vm.id, differential }, 'restore prepared')
   } catch (error) {
-    if (hasCode(error, 'RUN_ENDED')) await takeAway(run, deps, platform, signal)
+    await takeAwayIfEnded(runId, deps, platform, signal)
     throw error
   } finally {
     await Promise.all(plans.map(plan => plan.ranges.close()))
   }
-}
-
-/** The run ended while this worked; `finish-run` may have looked before the VM or the snapshot was there. */
-async function takeAway(stale: RunForWork, { catalog }: SnapshotDeps, platform: PlatformDriver, signal: AbortSignal): Promise<void> {
-  const run = await catalog.getRunForWork(stale.id)
-  if (run.outcome === 'succeeded' || run.outcome === 'succeeded-with-damage') return
-  await deleteSnapshots(run, platform, signal)
-  const vmId = await createdVm(run, platform, signal)
-  if (vmId !== null) await platform.deleteVm(vmId, signal)
 }

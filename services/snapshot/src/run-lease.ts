@@ -18,6 +18,7 @@ interface Context {
   /** Did an earlier attempt begin? */
   readonly repeated: boolean
   readonly signal: AbortSignal
+  readonly retryMs: number | undefined
 }
 
 /**
@@ -26,7 +27,7 @@ interface Context {
  * @throws PlatformError LEASE_OCCUPIED when somebody else holds the VM.
  */
 export async function acquireLease(run: RunForWork, context: Context): Promise<string> {
-  const { vmId, type, platform, catalog, repeated, signal } = context
+  const { vmId, type, platform, catalog, repeated, signal, retryMs = RETRY_MS } = context
   const deadline = performance.now() + (repeated ? PATIENCE_MS.repeated : PATIENCE_MS.first)
   for (;;) {
     const { leaseId } = (await catalog.getRunForWork(run.id)).resources
@@ -36,8 +37,8 @@ export async function acquireLease(run: RunForWork, context: Context): Promise<s
       await recordOrRelease(run.id, lease.id, platform, catalog)
       return lease.id
     } catch (error) {
-      if (!hasCode(error, 'LEASE_OCCUPIED') || performance.now() + RETRY_MS > deadline) throw error
-      await sleep(RETRY_MS, signal)
+      if (!hasCode(error, 'LEASE_OCCUPIED') || performance.now() + retryMs > deadline) throw error
+      await sleep(retryMs, signal)
     }
   }
 }

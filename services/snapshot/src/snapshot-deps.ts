@@ -9,4 +9,6 @@ export interface SnapshotDeps {
   readonly platforms: Platforms
   readonly repository: Repository
   readonly log: Logger
+  /** Milliseconds between two tries for a VM that somebody else holds (default 2000). */
+  readonly retryMs?: number
 }

@@ -1,0 +1,185 @@
+import { merkleRoot, type Root } from '@varve/block-map'
+import type { PointImage, RestorePoint, RunForWork } from '@varve/catalog-client'
+import { describe, expect, test } from 'vitest'
+import { finishRun } from './finish-run.ts'
+import { prepareBackup } from './prepare-backup.ts'
+import { prepareRestore } from './prepare-restore.ts'
+import { sealRestorePoint } from './seal-restore-point.ts'
+import type { SnapshotDeps } from './snapshot-deps.ts'
+import { Crash, type StoryWorld, storyWorld, twoDisks } from './testing/story-world.ts'
+
+/**
+ * Invariant 7: a job killed at any line and delivered again comes to the same end, and nothing is left behind. A "line" is each call to platform
+ * and catalog, before it takes effect and after.
+ */
+
+const signal = new AbortController().signal
+const RUN_ID = '00000000-0000-4000-8000-000000000001'
+type Story = (runId: string, deps: SnapshotDeps, signal: AbortSignal) => Promise<void>
+
+/** Run the story, crashing at step `n`. false when it came to its end before. */
+async function crashAt(n: number, story: Story, world: StoryWorld): Promise<boolean> {
+  let step = 0
+  const deps = world.watched(() => {
+    // A crashed process does nothing more, whatever its code would do in a catch.
+    if (++step >= n) throw new Crash()
+  })
+  return story(RUN_ID, deps, signal).then(
+    () => false,
+    error => {
+      if (error instanceof Crash) return true
+      throw error
+    },
+  )
+}
+
+/** A lease that only the dead process knew of runs out by itself. */
+function expireUnknownLeases({ platform, catalog }: StoryWorld): void {
+  for (const id of platform.leases.keys()) if (id !== catalog.run.resources.leaseId) platform.leases.delete(id)
+}
+
+const kept = ({ catalog, platform }: StoryWorld) => ({
+  state: catalog.run.state,
+  images: catalog.run.images.map(({ diskId, kind, reason }) => ({ diskId, kind, reason })),
+  ranges: [...catalog.ranges.entries()],
+  notes: catalog.run.notes,
+  tracked: [...platform.tracked],
+  snapshots: [...platform.snapshots.values()].map(snapshot => snapshot.name),
+  leases: platform.leases.size,
+  vms: platform.vms.size,
+})
+
+async function expectNothingLeft(world: StoryWorld): Promise<void> {
+  expireUnknownLeases(world)
+  expect(world.platform.snapshots.size).toBe(0)
+  expect(world.platform.leases.size).toBe(0)
+}
+
+const parents: Record<string, (world: StoryWorld) => void> = {
+  'a first backup': () => {},
+  'a backup after which tracking must be reset': ({ platform }) => {
+    for (const { id } of twoDisks()) platform.tracked.add(`vm-1/${id}`)
+    platform.answer = ({ snapshot }) => (snapshot.checkpointId >> 32n === 1n ? 'CBT_EXPIRED' : [[{ offset: 0, length: 65_536 }]])
+  },
+}
+
+const stories: readonly { name: string; story: Story; open: () => Promise<StoryWorld> }[] = [
+  ...Object.entries(parents).map(([name, arrange]) => ({
+    name,
+    story: prepareBackup,
+    open: async () => {
+      const world = await storyWorld({ kind: 'backup' })
+      arrange(world)
+      return world
+    },
+  })),
+  { name: 'a restore to a new VM', story: prepareRestore, open: () => restoreWorld({ target: 'new-vm' }) },
+  { name: 'a restore to the original', story: prepareRestore, open: () => restoreWorld({ target: 'original' }) },
+  {
+    name: 'a differential restore',
+    story: prepareRestore,
+    open: () => restoreWorld({ target: 'original', differential: true }),
+  },
+]
+
+async function restoreWorld(options: RunForWork['options']): Promise<StoryWorld> {
+  const world = await storyWorld({ kind: 'restore', options, restorePointId: 'point' })
+  const { platform, catalog, deps } = world
+  for (const { id } of twoDisks()) platform.tracked.add(`vm-1/${id}`)
+  await platform.power('vm-1', 'off')
+  platform.inc = 3n
+  const images: PointImage[] = []
+  for (const { id: diskId, size: diskSize } of twoDisks()) {
+    const imageId = `image-${diskId}`
+    const page = { pageIndex: 0, mapId: 'a'.repeat(32), offset: 32, length: 400, hash: new Uint8Array(32), storedBlocks: 5 }
+    const root: Root = { imageId, diskSize, blockSize: 256 * 1024, pages: [page] }
+    merkleRoot(root)
+    catalog.roots.set(imageId, await deps.repository.putRoot(root))
+    images.push({ imageId, diskId, diskSize, blockSize: 256 * 1024, kind: 'full', reason: 'first', read: 0, stored: 0, cbt: true })
+  }
+  const checkpointId = String((1n << 32n) | 2n)
+  catalog.point = { id: 'point', images, checkpointId } as unknown as RestorePoint
+  catalog.pointConfig = { config: { disks: twoDisks() }, platformId: 'platform', platformVmId: 'vm-1', checkpointId }
+  return world
+}
+
+describe.each(stories)('$name', ({ story, open }) => {
+  test('crashed at any step and delivered again makes the same plan', async () => {
+    const whole = await open()
+    await story(RUN_ID, whole.deps, signal)
+    const expected = kept(whole)
+    expect(expected.state).toBe('copying')
+    let steps = 1
+    for (; ; steps++) {
+      const world = await open()
+      if (!(await crashAt(steps, story, world))) break
+      expireUnknownLeases(world)
+      await story(RUN_ID, world.deps, signal)
+      expect(kept(world), `crash at step ${steps}`).toEqual(expected)
+    }
+    expect(steps).toBeGreaterThan(20)
+  })
+
+  test('cancelled at any step, with finish-run under way at that very moment, leaves nothing behind', async () => {
+    for (let n = 1; ; n++) {
+      const world = await open()
+      let step = 0
+      const deps = world.watched(async () => {
+        if (++step !== n) return
+        await world.catalog.failRun(RUN_ID, { code: 'CANCELLED', message: 'cancelled', retryable: false })
+        await finishRun(RUN_ID, world.deps, signal)
+      })
+      // It ends with RUN_ENDED, or with whatever it finds missing first; or it had nothing left to do.
+      await story(RUN_ID, deps, signal).catch(() => {})
+      if (step < n) break
+      await expectNothingLeft(world)
+      expect(world.platform.vms.size, `cancelled at step ${n}`).toBe(1)
+      expect(world.catalog.run.state).toBe('cancelled')
+    }
+  })
+
+  test('crashed at any step and then cancelled leaves nothing behind', async () => {
+    for (let n = 1; ; n++) {
+      const world = await open()
+      if (!(await crashAt(n, story, world))) break
+      await world.catalog.failRun(RUN_ID, { code: 'CANCELLED', message: 'cancelled', retryable: false })
+      // The queue delivers the lost job again, before or after the clean-up.
+      const again = () => story(RUN_ID, world.deps, signal).catch(error => expect(error).toMatchObject({ code: 'RUN_ENDED' }))
+      if (n % 2 === 0) await again()
+      await finishRun(RUN_ID, world.deps, signal)
+      if (n % 2 === 1) await again()
+      await expectNothingLeft(world)
+      expect(world.platform.vms.size, `crash at step ${n}`).toBe(1)
+    }
+  })
+})
+
+test('sealing crashed at any step makes the same point, once', async () => {
+  const open = async (): Promise<StoryWorld> => {
+    const world = await storyWorld({ kind: 'backup' })
+    await prepareBackup(RUN_ID, world.deps, signal)
+    world.catalog.run = { ...world.catalog.run, state: 'sealing' }
+    return world
+  }
+  const whole = await open()
+  await sealRestorePoint(RUN_ID, whole.deps, signal)
+  for (let n = 1; ; n++) {
+    const world = await open()
+    if (!(await crashAt(n, sealRestorePoint, world))) break
+    await sealRestorePoint(RUN_ID, world.deps, signal)
+    expect(world.catalog.sealed).toEqual(whole.catalog.sealed)
+    expect([...world.store.objects.keys()].toSorted()).toEqual([...whole.store.objects.keys()].toSorted())
+  }
+})
+
+test('finishing crashed at any step ends the run and leaves nothing', async () => {
+  for (let n = 1; ; n++) {
+    const world = await storyWorld({ kind: 'backup' })
+    await prepareBackup(RUN_ID, world.deps, signal)
+    await world.catalog.failRun(RUN_ID, { code: 'STORE_FULL', message: 'full', retryable: false })
+    if (!(await crashAt(n, finishRun, world))) break
+    await finishRun(RUN_ID, world.deps, signal)
+    expect(world.catalog.run).toMatchObject({ state: 'failed', reason: 'STORE_FULL' })
+    await expectNothingLeft(world)
+  }
+})
