@@ -1,15 +1,19 @@
-import { Agent, request } from 'undici'
 import type { Access } from './config.ts'
 import { CliError, RefusedError } from './errors.ts'
 import { type ServerEvent, serverEvents } from './server-events.ts'
 
 /** Larger answers than this do not come from Varve. */
 const ANSWER_MAX = 64 * 1024 * 1024
+/** Adding a platform waits for the platform, and reads its list of VMs. */
+const ANSWER_MS = 90_000
+/** The API sends a sign of life on event streams every 15 s: three missed ones mean that nobody is there. */
+const SILENCE_MS = 50_000
+
+type Method = 'GET' | 'POST' | 'DELETE'
 
 /** The public API over HTTP. Every call throws CliError API_UNREACHABLE or API_ANSWER_INVALID, or RefusedError with what the API said. */
 export class ApiClient {
   readonly #access: Access
-  readonly #agent = new Agent({ connect: { timeout: 5000 } })
 
   constructor(access: Access) {
     this.#access = access
@@ -25,30 +29,36 @@ export class ApiClient {
     return this.#call<void>('DELETE', path)
   }
 
-  /** Events of a stream until it ends; what breaks it is thrown as from any other call. */
+  /** Events of a stream until it ends; what breaks it is thrown as from any other call, an abort as the signal's reason. */
   async *events(path: string, signal: AbortSignal): AsyncGenerator<ServerEvent> {
-    // The API sends a sign of life every 15 s: three missed ones mean that nobody is there.
-    const response = await this.#send('GET', path, undefined, { accept: 'text/event-stream' }, { bodyTimeout: 50_000, signal })
-    if (response.statusCode !== 200) throw refusal(response.statusCode, await readText(response.body))
+    const silence = new AbortController()
+    const heard = (): NodeJS.Timeout => setTimeout(() => silence.abort(new Error('no sign of life')), SILENCE_MS)
+    let timer = heard()
     try {
-      yield* serverEvents(response.body)
+      const response = await this.#send('GET', path, undefined, {}, AbortSignal.any([signal, silence.signal]))
+      if (response.status !== 200) throw refusal(response.status, await readText(response))
+      for await (const event of serverEvents(
+        bytesOf(response, () => {
+          clearTimeout(timer)
+          timer = heard()
+        }),
+      ))
+        yield event
     } catch (cause) {
       if (signal.aborted) throw signal.reason
-      throw this.#unreachable(cause)
+      throw cause instanceof CliError || cause instanceof RefusedError ? cause : this.#unreachable(cause)
+    } finally {
+      clearTimeout(timer)
     }
   }
 
-  async close(): Promise<void> {
-    await this.#agent.destroy()
-  }
-
-  async #call<T>(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown, headers: Record<string, string> = {}): Promise<T> {
-    const response = await this.#send(method, path, body, headers, { bodyTimeout: 90_000 })
-    const text = await readText(response.body).catch(cause => {
-      throw this.#unreachable(cause)
+  async #call<T>(method: Method, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<T> {
+    const response = await this.#send(method, path, body, headers, AbortSignal.timeout(ANSWER_MS))
+    const text = await readText(response).catch(cause => {
+      throw cause instanceof CliError ? cause : this.#unreachable(cause)
     })
-    if (response.statusCode >= 400) throw refusal(response.statusCode, text)
-    if (response.statusCode === 204) return undefined as T
+    if (!response.ok) throw refusal(response.status, text)
+    if (response.status === 204) return undefined as T
     try {
       return JSON.parse(text) as T
     } catch (cause) {
@@ -56,36 +66,35 @@ export class ApiClient {
     }
   }
 
-  async #send(
-    method: 'GET' | 'POST' | 'DELETE',
-    path: string,
-    body: unknown,
-    headers: Record<string, string>,
-    more: { bodyTimeout: number; signal?: AbortSignal },
-  ) {
+  async #send(method: Method, path: string, body: unknown, headers: Record<string, string>, signal: AbortSignal): Promise<Response> {
+    const given = { authorization: `Bearer ${this.#access.token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) }
     try {
-      return await request(`${this.#access.apiUrl}${path}`, {
+      return await fetch(`${this.#access.apiUrl}${path}`, {
         method,
-        dispatcher: this.#agent,
-        headersTimeout: 90_000,
-        headers: {
-          authorization: `Bearer ${this.#access.token}`,
-          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-          ...headers,
-        },
+        signal,
+        headers: { ...given, ...headers },
+        // The token is for this address and not for where it may point to.
+        redirect: 'error',
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        ...more,
       })
     } catch (cause) {
-      if (more.signal?.aborted) throw more.signal.reason
       throw this.#unreachable(cause)
     }
   }
 
   #unreachable(cause: unknown): CliError {
-    const why = cause instanceof Error ? cause.message : String(cause)
+    // fetch says "fetch failed" and has the reason inside.
+    const inner = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause
+    const why = inner instanceof Error ? inner.message || (inner as NodeJS.ErrnoException).code : String(inner)
     const text = `nothing answers at ${this.#access.apiUrl} (address from ${this.#access.from}): ${why}`
     return new CliError('API_UNREACHABLE', text, {}, { cause })
+  }
+}
+
+async function* bytesOf(response: Response, heard: () => void): AsyncGenerator<Uint8Array> {
+  for await (const chunk of response.body ?? []) {
+    heard()
+    yield chunk
   }
 }
 
@@ -101,10 +110,10 @@ function refusal(status: number, text: string): Error {
   return new CliError('API_ANSWER_INVALID', `the answer is HTTP ${status} and not of Varve`)
 }
 
-async function readText(body: AsyncIterable<Uint8Array>): Promise<string> {
+async function readText(response: Response): Promise<string> {
   const chunks: Uint8Array[] = []
   let length = 0
-  for await (const chunk of body) {
+  for await (const chunk of response.body ?? []) {
     length += chunk.length
     if (length > ANSWER_MAX) throw new CliError('API_ANSWER_INVALID', `the answer is longer than ${ANSWER_MAX} bytes`)
     chunks.push(chunk)

@@ -15,7 +15,6 @@ export interface CliConfig {
   /** Looked up only when a command needs it. @throws CliError NO_TOKEN, STATE_FILE_INVALID */
   access(): Access
   readonly platformPassword: string | undefined
-  readonly color: boolean
 }
 
 const DEFAULT_URL = 'http://127.0.0.1:7300'
@@ -24,7 +23,6 @@ export function loadCliConfig(env: NodeJS.ProcessEnv, cwd: string): CliConfig {
   return {
     access: () => findAccess(env, cwd),
     platformPassword: env.VARVE_PLATFORM_PASSWORD,
-    color: env.NO_COLOR === undefined || env.NO_COLOR === '',
   }
 }
 

@@ -28,7 +28,6 @@ export async function main(argv: readonly string[], entry: string): Promise<void
   } catch (error) {
     process.exitCode = failed(session, error, argv.includes('--json'))
   } finally {
-    await session.close()
     process.off('SIGINT', interrupt)
     process.off('SIGTERM', interrupt)
   }

@@ -14,7 +14,6 @@ export interface Session {
   /** Aborts at Ctrl-C or SIGTERM. */
   readonly signal: AbortSignal
   exitCode: ExitCode
-  close(): Promise<void>
 }
 
 export function createSession(config: CliConfig, signal: AbortSignal): Session {
@@ -29,6 +28,5 @@ export function createSession(config: CliConfig, signal: AbortSignal): Session {
     remark: line => process.stderr.write(`${line}\n`),
     signal,
     exitCode: EXIT_CODES.OK,
-    close: async () => api?.close(),
   }
 }

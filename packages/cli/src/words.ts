@@ -1,5 +1,5 @@
-import { formatBytes, formatDuration } from '@varve/runtime'
 import type { RunInfo } from './api-types.ts'
+import { formatBytes, formatDuration } from './units.ts'
 
 /* How runs are told to people. Pure. */
 

@@ -44,7 +44,7 @@ test('adding a platform proves it, reads its VMs and never gives the credentials
 })
 
 test.each([
-  ['no answer', { url: 'http://nowhere.test' }, 502, 'PLATFORM_UNREACHABLE'],
+  ['no answer', { url: 'http://nowhere.test' }, 503, 'PLATFORM_UNREACHABLE'],
   ['wrong password', { credentials: { username: 'u', password: 'wrong' } }, 422, 'PLATFORM_AUTH_FAILED'],
   ['credentials inside the URL', { url: 'http://u:p@scp.test' }, 422, 'PLATFORM_ADDRESS_INVALID'],
   ['another scheme', { url: 'file:///etc/passwd' }, 422, 'PLATFORM_ADDRESS_INVALID'],

@@ -74,7 +74,8 @@ export async function buildApi(deps: ApiDeps): Promise<App> {
   app.setValidatorCompiler(requestCheck)
   app.setErrorHandler((error, request, reply) => {
     const { status, body } = errorAnswer(error)
-    if (status >= 500) request.log.error({ err: error, method: request.method, url: request.url }, 'request failed')
+    if (status === 500) request.log.error({ err: error, method: request.method, url: request.url }, 'request failed')
+    else if (status > 500) request.log.warn({ code: body.code, message: body.message, url: request.url }, 'request failed')
     else request.log.debug({ code: body.code, method: request.method, url: request.url }, 'request refused')
     return reply.code(status).send(status === 500 ? { ...body, message: `${body.message} (request ${request.id})` } : body)
   })

@@ -4,14 +4,17 @@ const ApiConfig = Type.Object({
   /** Bearer token that callers must send. Anyone who has it can restore over VMs: make it long and random. */
   VARVE_API_TOKEN: Type.String({ minLength: 16, maxLength: 512, pattern: '^[\\x21-\\x7e]+$' }),
 
-  /** Address to listen at, host:port. Only this machine by default; put TLS in front before opening it. */
-  VARVE_API_LISTEN: Type.String({ default: '127.0.0.1:7300', pattern: '^.+:[0-9]{1,5}$' }),
+  /** Address to listen at. Only this machine by default; put TLS in front before opening it. */
+  VARVE_API_HOST: Type.String({ default: '127.0.0.1', minLength: 1 }),
+
+  /** Port to listen at; 0 for any free one. */
+  VARVE_API_PORT: Type.Integer({ default: 7300, minimum: 0, maximum: 65_535 }),
 
   /** The catalog service. */
   VARVE_CATALOG_URL: Type.String({ minLength: 8 }),
 
-  /** Token of the catalog service. */
-  VARVE_CATALOG_TOKEN: Type.String({ minLength: 1 }),
+  /** The token that all services share for the internal API. */
+  VARVE_CATALOG_TOKEN: Type.String({ minLength: 16 }),
 
   /** Folder of the built dashboard. Empty: the one of this checkout, if built. */
   VARVE_DASHBOARD_DIR: Type.String({ default: '' }),
@@ -29,10 +32,4 @@ export type ApiConfig = Readonly<Static<typeof ApiConfig>>
 /** @throws RuntimeError CONFIG_INVALID */
 export function loadApiConfig(env: NodeJS.ProcessEnv): ApiConfig {
   return loadConfig(ApiConfig, env)
-}
-
-/** `host:port`, `[::1]:port` as host and port. */
-export function listenAddress(text: string): { host: string; port: number } {
-  const at = text.lastIndexOf(':')
-  return { host: text.slice(0, at).replace(/^\[(.*)\]$/, '$1'), port: Number(text.slice(at + 1)) }
 }

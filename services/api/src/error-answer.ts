@@ -1,4 +1,5 @@
 import { VarveError } from '@varve/errors'
+import { PlatformError } from '@varve/platform'
 import { API_ERRORS, ApiError } from './errors.ts'
 
 /** The body of every answer that is not a success. */
@@ -37,10 +38,9 @@ const FASTIFY_CODES: Readonly<Record<string, keyof typeof API_ERRORS>> = {
 export function errorAnswer(error: unknown): ErrorAnswer {
   if (error instanceof ApiError) return answer(error.status, error)
   if (error instanceof VarveError) {
-    const ofPlatform = error.name === 'PlatformError'
-    if (error.status === 401 || error.status === 403) return ofPlatform ? answer(422, error) : INTERNAL
+    if (error instanceof PlatformError) return answer(error.code === 'PLATFORM_AUTH_FAILED' ? 422 : error.status, error)
+    if (error.status === 401 || error.status === 403) return INTERNAL
     if (error.status < 500) return answer(error.status, error)
-    if (ofPlatform) return answer(error.status === 500 ? 502 : error.status, error)
     if (error.status === 500) return INTERNAL
     return answer(error.status, error, error.facts.help || 'A part of Varve is not reachable.')
   }

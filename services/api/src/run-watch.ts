@@ -19,6 +19,9 @@ interface Deps {
 /** Looks that changes ask for are at least this far apart: what a person can see, at a bounded cost. */
 const GAP_MS = 250
 
+/** A run that stands still is told again from time to time, so that its rate falls instead of staying what it last was. */
+const STILL_MS = 5000
+
 /** Runs that are looked at for `every run`: what is under way, and the newest whatever their state. */
 const ACTIVE = 500
 const NEWEST = 50
@@ -31,7 +34,7 @@ const NEWEST = 50
 export class RunWatch {
   readonly #deps: Deps
   readonly #watchers = new Set<Watcher>()
-  readonly #last = new Map<string, { readonly text: string; readonly ended: boolean }>()
+  readonly #last = new Map<string, { readonly text: string; readonly ended: boolean; readonly toldAt: number }>()
   #timer: NodeJS.Timeout | undefined
   #looking = false
   #nudged = false
@@ -139,8 +142,9 @@ export class RunWatch {
 
   #tell(run: Run): void {
     const text = JSON.stringify(run)
-    if (this.#last.get(run.id)?.text === text) return
-    this.#last.set(run.id, { text, ended: ENDED_STATES.includes(run.state) })
+    const last = this.#last.get(run.id)
+    if (last?.text === text && (last.ended || Date.now() - last.toldAt < STILL_MS)) return
+    this.#last.set(run.id, { text, ended: ENDED_STATES.includes(run.state), toldAt: Date.now() })
     for (const { runId, listener } of this.#watchers) if (runId === undefined || runId === run.id) listener(run)
   }
 }

@@ -1,9 +1,9 @@
-import { formatBytes } from '@varve/runtime'
 import type { Command } from 'commander'
 import type { Items, VmInfo } from '../api-types.ts'
 import { findVm } from '../lookup.ts'
 import type { Session } from '../session.ts'
 import { formatTable } from '../table.ts'
+import { formatBytes } from '../units.ts'
 import { age, shortId } from '../words.ts'
 import { JSON_OPTION } from './follow-runs.ts'
 

@@ -1,4 +1,4 @@
-import { Type } from '@varve/runtime'
+import { sleep, Type } from '@varve/runtime'
 import type { ApiContext, App } from '../api-context.ts'
 
 const Ok = Type.Object({ status: Type.Literal('ok') })
@@ -6,6 +6,7 @@ const NotReady = Type.Object({ status: Type.Literal('not-ready') })
 
 /** Asked often and without a token, so the answer is kept this long and tells nothing. */
 const KEEP_MS = 1000
+const WAIT_MS = 2000
 
 export function healthRoutes(app: App, { catalog }: ApiContext, now: () => number): void {
   let asked: { at: number; ready: Promise<boolean> } | undefined
@@ -14,10 +15,14 @@ export function healthRoutes(app: App, { catalog }: ApiContext, now: () => numbe
     if (asked === undefined || now() - asked.at >= KEEP_MS) {
       asked = {
         at: now(),
-        ready: catalog.listPlatforms().then(
-          () => true,
-          () => false,
-        ),
+        // The client of the catalog is patient; a load balancer is not.
+        ready: Promise.race([
+          catalog.listPlatforms().then(
+            () => true,
+            () => false,
+          ),
+          sleep(WAIT_MS).then(() => false),
+        ]),
       }
     }
     return asked.ready

@@ -10,7 +10,8 @@ import { NewPlatformSchema, type PlatformAnswer, PlatformSchema, SyncSchema } fr
 
 const PLATFORM_FAULTS = {
   422: 'Address or credentials are wrong.',
-  502: 'The platform does not answer, or not as a platform should.',
+  502: 'The platform does not answer as a platform should.',
+  503: 'The platform does not answer.',
 }
 
 export function platformRoutes(app: App, { catalog, inventory }: ApiContext): void {

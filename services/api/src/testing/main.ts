@@ -7,7 +7,7 @@ import { startScriptedApi } from './start-scripted-api.ts'
  */
 await runProcess(async closer => {
   const [port = 0, tickMs = 40, ticks = 8] = process.argv.slice(2).map(Number)
-  const log = createLogger('scripted-api', 'warn')
+  const log = createLogger('scripted-api', 'error')
   const api = await startScriptedApi({ log, port, tickMs, ticks })
   closer.add('api', () => api.close())
   console.log(JSON.stringify({ apiUrl: api.url, token: api.token }))

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import {
   type BackupOptions,
   type Catalog,
+  CatalogError,
   ENDED_STATES,
   type Platform,
   type PlatformWithCredentials,
@@ -12,17 +13,6 @@ import {
   type SeenVm,
   type Vm,
 } from '@varve/catalog-client'
-import { type ErrorTable, VarveError } from '@varve/errors'
-
-const CODES = {
-  NOT_FOUND: { retryable: false, status: 404, help: 'There is no such thing; list what there is.' },
-  CONFLICT: { retryable: false, status: 409, help: 'The state does not allow it now.' },
-} as const satisfies ErrorTable
-
-class MemoryCatalogError extends VarveError<keyof typeof CODES> {
-  override readonly name = 'CatalogError'
-  protected override readonly table = CODES
-}
 
 const NO_TOTALS = { planned: 0, read: 0, written: 0, unchanged: 0, zero: 0, rangesTotal: 0, rangesDone: 0 }
 
@@ -47,7 +37,7 @@ export class MemoryCatalog {
 
   async addPlatform(platform: Omit<PlatformWithCredentials, 'id' | 'createdAt'>): Promise<Platform> {
     if ([...this.platforms.values()].some(({ name }) => name === platform.name)) {
-      throw new MemoryCatalogError('CONFLICT', `a platform named ${platform.name} exists`)
+      throw new CatalogError('CONFLICT', `a platform named ${platform.name} exists`)
     }
     const added = { ...platform, id: randomUUID(), createdAt: new Date().toISOString() }
     this.platforms.set(added.id, added)
@@ -95,12 +85,12 @@ export class MemoryCatalog {
     const request = JSON.stringify([kind, vmId, options, pointId])
     const known = key === undefined ? undefined : this.#keys.get(key)
     if (known !== undefined) {
-      if (known.request !== request) throw new MemoryCatalogError('CONFLICT', 'the idempotency key was used for another request')
+      if (known.request !== request) throw new CatalogError('CONFLICT', 'the idempotency key was used for another request')
       return found(this.runs, known.runId, 'run')
     }
     const vm = found(this.vms, vmId, 'VM')
     if ([...this.runs.values()].some(run => run.vmId === vmId && !ENDED_STATES.includes(run.state))) {
-      throw new MemoryCatalogError('CONFLICT', `VM ${vm.name} has a run under way`)
+      throw new CatalogError('CONFLICT', `VM ${vm.name} has a run under way`)
     }
     const run: Run = {
       id: randomUUID(),
@@ -158,11 +148,13 @@ export class MemoryCatalog {
     return found(this.points, id, 'restore point')
   }
   async *changes(signal?: AbortSignal): AsyncGenerator<{ runId: string }> {
+    const aborted = new Promise<undefined>(resolve => signal?.addEventListener('abort', () => resolve(undefined), { once: true }))
     while (signal?.aborted !== true) {
-      yield await new Promise<{ runId: string }>((resolve, reject) => {
-        this.#told = runId => resolve({ runId })
-        signal?.addEventListener('abort', () => reject(signal.reason), { once: true })
+      const told = new Promise<string>(resolve => {
+        this.#told = resolve
       })
+      const runId = await Promise.race([told, aborted])
+      if (runId !== undefined) yield { runId }
     }
   }
   async close(): Promise<void> {}
@@ -180,6 +172,6 @@ export class MemoryCatalog {
 
 function found<T>(map: ReadonlyMap<string, T>, id: string, what: string): T {
   const value = map.get(id)
-  if (value === undefined) throw new MemoryCatalogError('NOT_FOUND', `no ${what} ${id}`)
+  if (value === undefined) throw new CatalogError('NOT_FOUND', `no ${what} ${id}`)
   return value
 }

@@ -1,23 +1,12 @@
-import { type ErrorTable, VarveError } from '@varve/errors'
-import type { PlatformConnection, PlatformDriver, PlatformVm } from '@varve/platform'
-
-const CODES = {
-  PLATFORM_UNREACHABLE: { retryable: true, status: 502, help: 'Check the address of the platform and that it runs.' },
-  PLATFORM_AUTH_FAILED: { retryable: false, status: 401, help: 'Check user name and password.' },
-} as const satisfies ErrorTable
-
-class ScriptedPlatformError extends VarveError<keyof typeof CODES> {
-  override readonly name = 'PlatformError'
-  protected override readonly table = CODES
-}
+import { type PlatformConnection, type PlatformDriver, PlatformError, type PlatformVm } from '@varve/platform'
 
 /** A platform that only lists VMs; a host named `nowhere…` does not answer, the password `wrong` is refused. */
 export function openScriptedPlatform(vms: readonly PlatformVm[]): (connection: PlatformConnection) => PlatformDriver {
   return ({ url, credentials }) => {
     const check = (): void => {
-      if (new URL(url).hostname.startsWith('nowhere')) throw new ScriptedPlatformError('PLATFORM_UNREACHABLE', `${url} does not answer`)
+      if (new URL(url).hostname.startsWith('nowhere')) throw new PlatformError('PLATFORM_UNREACHABLE', `${url} does not answer`)
       if ('password' in credentials && credentials.password === 'wrong') {
-        throw new ScriptedPlatformError('PLATFORM_AUTH_FAILED', 'the platform refuses the user name or the password')
+        throw new PlatformError('PLATFORM_AUTH_FAILED', 'the platform refuses the user name or the password')
       }
     }
     const driver: Pick<PlatformDriver, 'version' | 'listVms' | 'close'> = {

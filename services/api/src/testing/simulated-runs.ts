@@ -46,9 +46,9 @@ function stepOf(memory: MemoryCatalog, run: Run, tick: number, ticks: number): P
     // The real planning gives a restore the images that it writes, without reasons.
     return { state: 'copying', targetPlatformVmId: 'vm-restored', ...copied(memory, run, 0) }
   }
-  const part = (tick - 2) / ticks
-  if (part < 1) return { state: 'copying', ...copied(memory, run, run.vmName.includes('endless') ? Math.min(part, 0.42) : part) }
-  if (run.vmName.includes('endless')) return {}
+  const endless = run.vmName.includes('endless')
+  const part = endless ? 0.42 + tick / 10_000 : (tick - 2) / ticks
+  if (part < 1) return { state: 'copying', ...copied(memory, run, part) }
   return { ...copied(memory, run, 1), ...ended(memory, run, now) }
 }
 

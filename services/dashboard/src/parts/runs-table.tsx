@@ -6,7 +6,7 @@ import { ProgressBar } from './progress-bar.tsx'
 import { StateBadge } from './state-badge.tsx'
 
 export function RunsTable({ runs, caption, withVm = true }: { runs: readonly RunInfo[]; caption: string; withVm?: boolean }) {
-  const now = useNow()
+  const now = useNow(runs.some(({ endedAt }) => endedAt === null) ? 1000 : 15_000)
   return (
     <table class="cards">
       <caption>{caption}</caption>

@@ -43,12 +43,12 @@ function Run({ run }: { run: RunInfo }) {
         </span>
       </p>
       <Steps run={run} />
-      <ProgressBar run={run} large />
+      {active ? <ProgressBar run={run} large /> : null}
       <div role="status" class="hidden">
         {active ? '' : `${word} of ${run.vmName} ${run.state}`}
       </div>
       {run.reason === null ? null : <Trouble code={run.reason} message={run.message ?? ''} help={run.help} />}
-      <Figures run={run} elapsed={took(run, now)} />
+      {active || run.images.length > 0 ? <Figures run={run} elapsed={took(run, now)} /> : null}
       {run.notes.length === 0 ? null : (
         <section aria-labelledby="notes">
           <h2 id="notes">Notes</h2>

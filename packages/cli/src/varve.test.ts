@@ -1,0 +1,198 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+
+/*
+ * The real command as a process, against a real api process whose catalog is in memory (services/api/src/testing): its runs live by
+ * themselves, and the names of VMs say how they end.
+ */
+
+const BIN = fileURLToPath(new URL('../bin/varve.mjs', import.meta.url))
+const API = fileURLToPath(new URL('../../../services/api/dist/testing/main.js', import.meta.url))
+const UNKNOWN = '0f8b6c1e-7d7c-4f4e-9a55-1f2f0c9b8a11'
+
+let server: ChildProcess | undefined
+let folder: string
+let access: { apiUrl: string; token: string }
+
+interface Answer {
+  readonly code: number | null
+  readonly out: string
+  readonly err: string
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'varve-cli-'))
+  for (const file of [API, fileURLToPath(new URL('../dist/main.js', import.meta.url))]) {
+    if (!existsSync(file)) throw new Error(`${file} is missing; build first`)
+  }
+  server = spawn(process.execPath, [API, '0', '30', '4'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  access = await new Promise((resolve, reject) => {
+    server?.stdout?.once('data', line => resolve(JSON.parse(String(line))))
+    server?.once('exit', code => reject(new Error(`the api ended with ${code}`)))
+  })
+  const added = await varve('platform', 'add', 'lab', '--url', 'http://scp.test', '--user', 'u', '--password', 'p')
+  expect(added).toMatchObject({ code: 0, out: expect.stringMatching(/^lab added/) })
+})
+afterAll(async () => {
+  server?.kill()
+  await rm(folder, { recursive: true, force: true })
+})
+
+function start(args: readonly string[], env: Record<string, string> = {}, cwd = folder): ChildProcess {
+  const base = { PATH: process.env.PATH ?? '', VARVE_API_URL: access.apiUrl, VARVE_API_TOKEN: access.token }
+  return spawn(process.execPath, [BIN, ...args], { cwd, env: { ...base, ...env } })
+}
+
+function end(child: ChildProcess): Promise<Answer> {
+  let out = ''
+  let err = ''
+  child.stdout?.on('data', part => {
+    out += part
+  })
+  child.stderr?.on('data', part => {
+    err += part
+  })
+  return new Promise(resolve => child.once('close', code => resolve({ code, out, err })))
+}
+
+function varve(...args: string[]): Promise<Answer> {
+  return end(start(args))
+}
+
+async function json(...args: string[]) {
+  const { code, out, err } = await varve(...args, '--json')
+  expect([code, err]).toEqual([0, ''])
+  return JSON.parse(out)
+}
+
+test('lists of VMs and platforms are aligned for people and JSON for programs', async () => {
+  const [{ out }, vms] = await Promise.all([varve('vm', 'list'), json('vm', 'list')])
+  const [head = '', first = ''] = out.split('\n')
+  expect(head).toMatch(/^VM +ID +POWER +DISKS +SIZE +POINTS +LAST POINT +REMARK$/)
+  expect(first.indexOf('on')).toBe(head.indexOf('POWER'))
+  expect(out).toMatch(/turbo-1 .* excluded: turbo/)
+  expect(vms.map((vm: { name: string }) => vm.name)).toContain('files-1')
+  expect((await varve('platform', 'list')).out).toMatch(/^PLATFORM .*\nlab .*http:\/\/scp\.test/)
+})
+
+test('a backup is followed to its end, then listed, restored and shown; names, ids and beginnings of ids all do', async () => {
+  const backup = await varve('backup', 'files-1', 'database-1')
+  expect(backup.code).toBe(0)
+  expect(backup.out).toMatch(/^files-1: backup succeeded in /)
+  expect(backup.out).toMatch(/virtio0: full \(first\) The first backup of this disk\./)
+  // Not a terminal: plain lines on stderr.
+  expect(backup.err).toMatch(/^files-1: copying/m)
+
+  const [point] = await json('points', 'files-1')
+  expect((await varve('points')).out).toMatch(new RegExp(`^${point.id.slice(0, 8)} +files-1 .*full \\(first\\)`, 'm'))
+  const restored = await varve('restore', point.id.slice(0, 8), '--name', 'again')
+  expect(restored).toMatchObject({ code: 0, out: expect.stringMatching(/restore succeeded[\s\S]*VM vm-restored on the platform/) })
+
+  const runs = await json('runs', '--vm', 'files-1')
+  expect(runs.map(({ kind, state }: { kind: string; state: string }) => [kind, state])).toEqual([
+    ['restore', 'succeeded'],
+    ['backup', 'succeeded'],
+  ])
+  expect((await varve('runs', runs[1].id.slice(0, 8))).out).toMatch(/backup succeeded/)
+  expect((await varve('vm', 'show', runs[0].vmId)).out).toMatch(/files-1 .*\n.*1 restore points/)
+})
+
+test('with --json each change is a line and the last is the result', async () => {
+  const { out, code } = await varve('backup', 'database-1', '--full', '--json')
+  const lines = out
+    .trim()
+    .split('\n')
+    .map(line => JSON.parse(line))
+  expect(code).toBe(0)
+  expect(lines.length).toBeGreaterThan(2)
+  expect(lines[0]).toMatchObject({ type: 'progress', run: { kind: 'backup', endedAt: null } })
+  expect(lines.at(-1)).toMatchObject({ type: 'result', run: { state: 'succeeded', images: [{ reason: 'requested' }] } })
+})
+
+test('exit codes: 1 failed with its reason, 5 damage', async () => {
+  const failed = await varve('backup', 'occupied-1')
+  expect(failed.code).toBe(1)
+  expect(failed.err).toMatch(/^LEASE_OCCUPIED: the platform says.*\n {2}\w.+/m)
+  expect((await varve('backup', 'damaged-1')).code).toBe(0)
+  const damaged = await varve('restore', 'damaged-1', '--on-damage', 'continue')
+  expect([damaged.code, damaged.out]).toEqual([5, expect.stringMatching(/note: virtio0: .*left as a hole/)])
+})
+
+test('--no-wait, runs --follow and cancel; an interrupted follower leaves the run alone', async () => {
+  const [started] = await json('backup', 'endless-1', '--no-wait')
+  expect(await varve('backup', 'endless-1')).toMatchObject({ code: 1, err: expect.stringMatching(/^CONFLICT: /) })
+  const follower = start(['runs', started.id, '--follow'])
+  const answer = end(follower)
+  follower.stderr?.on('data', part => String(part).includes('copying') && follower.kill('SIGINT'))
+  expect(await answer).toMatchObject({ code: 130, err: expect.stringMatching(/The run goes on\. .*varve cancel/) })
+  expect((await json('runs', '--active')).map(({ id }: { id: string }) => id)).toEqual([started.id])
+
+  const other = end(start(['runs', started.id, '--follow']))
+  expect((await varve('cancel', started.id.slice(0, 8))).code).toBe(0)
+  expect(await other).toMatchObject({ code: 1, out: expect.stringMatching(/endless-1: backup cancelled/) })
+})
+
+test.each([
+  [2, 'USAGE', ['bakup']],
+  [2, 'USAGE', ['restore', 'files-1', '--differential']],
+  [2, 'USAGE', ['platform', 'add', 'x', '--url', 'http://a', '--user', 'u']],
+  [3, 'NOT_FOUND', ['backup', 'files-1', 'nothing']],
+  [3, 'NOT_FOUND', ['runs', UNKNOWN]],
+  [3, 'NOT_FOUND', ['restore', 'nothing']],
+  [1, 'PLATFORM_AUTH_FAILED', ['platform', 'add', 'x', '--url', 'http://a', '--user', 'u', '--password', 'wrong']],
+  [1, 'PLATFORM_UNREACHABLE', ['platform', 'add', 'x', '--url', 'http://nowhere.test', '--user', 'u', '--password', 'p']],
+] as const)('exit code %i and %s: varve %j', async (code, name, args) => {
+  const answer = await varve(...args)
+  expect(answer).toMatchObject({ code, out: '', err: expect.stringMatching(new RegExp(`^${name}: .+`)) })
+})
+
+test('no access is exit code 4: wrong token, nobody there, somebody else there, no token at all', async () => {
+  const stranger = createServer((_request, response) => response.end('<html>')).listen(0, '127.0.0.1')
+  await new Promise(resolve => stranger.once('listening', resolve))
+  const other = `http://127.0.0.1:${(stranger.address() as AddressInfo).port}`
+  const cases: [string, Record<string, string>][] = [
+    ['UNAUTHORIZED', { VARVE_API_TOKEN: 'wrong' }],
+    ['API_UNREACHABLE', { VARVE_API_URL: 'http://127.0.0.1:1' }],
+    ['API_ANSWER_INVALID', { VARVE_API_URL: other }],
+    ['NO_TOKEN', { VARVE_API_TOKEN: '' }],
+  ]
+  for (const [name, env] of cases) {
+    const answer = await end(start(['vm', 'list'], env))
+    expect([answer.code, answer.err.split(':')[0]]).toEqual([4, name])
+  }
+  const told = await end(start(['vm', 'list', '--json'], { VARVE_API_TOKEN: 'wrong' }))
+  expect(JSON.parse(told.err)).toMatchObject({ error: { code: 'UNAUTHORIZED', retryable: false } })
+  stranger.close()
+})
+
+test('the state file of a standalone is found in a parent folder or by VARVE_HOME; its token goes nowhere else', async () => {
+  const below = join(folder, 'a', 'b')
+  await mkdir(below, { recursive: true })
+  await mkdir(join(folder, 'a', '.varve'), { recursive: true })
+  await writeFile(join(folder, 'a', '.varve', 'standalone.json'), JSON.stringify({ ...access, pid: 1 }))
+  const unset = { VARVE_API_URL: '', VARVE_API_TOKEN: '' }
+  expect((await end(start(['vm', 'list'], unset, below))).code).toBe(0)
+  expect((await end(start(['vm', 'list'], { ...unset, VARVE_HOME: join(folder, 'a', '.varve') }))).code).toBe(0)
+  const elsewhere = await end(start(['vm', 'list'], { ...unset, VARVE_API_URL: 'http://127.0.0.1:1' }, below))
+  expect([elsewhere.code, elsewhere.err]).toEqual([4, expect.stringMatching(/^NO_TOKEN/)])
+  await writeFile(join(folder, 'a', '.varve', 'standalone.json'), '{')
+  expect((await end(start(['vm', 'list'], unset, below))).err).toMatch(/^STATE_FILE_INVALID/)
+})
+
+test('a secret can come from standard input', async () => {
+  const child = start(['platform', 'add', 'by-stdin', '--url', 'http://scp2.test', '--user', 'u', '--secret-stdin'])
+  child.stdin?.end('wrong\n')
+  expect(await end(child)).toMatchObject({ code: 1, err: expect.stringMatching(/^PLATFORM_AUTH_FAILED/) })
+})
+
+test('--help needs no server, and the exit code is 0', async () => {
+  const answer = await end(start(['backup', '--help'], { VARVE_API_URL: 'http://127.0.0.1:1' }))
+  expect([answer.code, answer.out]).toEqual([0, expect.stringMatching(/varve backup [\s\S]*Exit codes:/)])
+})
