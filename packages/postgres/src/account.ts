@@ -41,7 +41,8 @@ export async function reachable(path: string, account: Account): Promise<boolean
 
 /**
  * The command that starts a program as the account. Root's own folders (`/root` is 0700) are closed to it; when a path it needs lies in one, the
- * account keeps the one capability to pass (CAP_DAC_OVERRIDE), by `setpriv` of util-linux.
+ * account keeps the one capability to pass (CAP_DAC_OVERRIDE), by `setpriv` of util-linux. `no_setuid_fixup` because initdb asks access(2) about
+ * its programs, which ignores a non-root user's capabilities without it; the exec then leaves no other capability.
  *
  * @throws PostgresError POSTGRES_DATA_DIR when that is needed and cannot be had.
  */
@@ -53,6 +54,7 @@ export async function commandAs(account: Account, paths: readonly string[]): Pro
     `--reuid=${account.uid}`,
     `--regid=${account.gid}`,
     '--clear-groups',
+    '--securebits=+no_setuid_fixup',
     '--inh-caps=-all,+dac_override',
     '--ambient-caps=-all,+dac_override',
     '--',

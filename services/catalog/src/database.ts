@@ -24,6 +24,8 @@ export class Database {
       keepAlive: true,
       types,
     })
+    // A connection that is lost in the middle of a transaction: the statement fails, which is enough. Without a listener it ends the process.
+    this.#pool.on('connect', client => client.on('error', () => {}))
     this.#pool.on('error', error => {
       // Not `err`: node-postgres hangs its whole client on it.
       if (!this.#closing) log.warn({ reason: error.message }, 'an idle database connection was lost')
