@@ -1,4 +1,7 @@
-/** What one export of the NBD server reads and writes. All offsets and lengths are bytes and were checked against `size`. */
+/**
+ * What one export of the NBD server reads and writes. All offsets and lengths are bytes and were checked against `size`. Calls overlap.
+ * `target` and `bytes` belong to the call: once its promise settles the server uses them again.
+ */
 export interface NbdBackend {
   readonly size: number
   readonly readOnly: boolean

@@ -1,48 +1,21 @@
 import type { Socket } from 'node:net'
-import type { Logger } from '@varve/runtime'
 import { HandshakeRunner } from '../codec/handshake-runner.ts'
 import type { Request } from '../codec/request.ts'
 import { RequestReader } from '../codec/request-reader.ts'
-import {
-  type ExportFacts,
-  type ExportList,
-  type Refusal,
-  type ServerAsk,
-  type ServerNegotiated,
-  serverHandshake,
-} from '../codec/server-handshake.ts'
-import {
-  NBD_CMD_DISC,
-  NBD_CMD_READ,
-  NBD_FLAG_CAN_MULTI_CONN,
-  NBD_FLAG_HAS_FLAGS,
-  NBD_FLAG_READ_ONLY,
-  NBD_FLAG_SEND_CACHE,
-  NBD_FLAG_SEND_FAST_ZERO,
-  NBD_FLAG_SEND_FLUSH,
-  NBD_FLAG_SEND_FUA,
-  NBD_FLAG_SEND_TRIM,
-  NBD_FLAG_SEND_WRITE_ZEROES,
-  NBD_MAX_PAYLOAD,
-  NBD_REP_ERR_POLICY,
-  NBD_REP_ERR_UNKNOWN,
-} from '../constants.ts'
+import { type ServerAsk, type ServerNegotiated, serverHandshake } from '../codec/server-handshake.ts'
+import { NBD_CMD_DISC, NBD_CMD_READ, NBD_MAX_PAYLOAD } from '../constants.ts'
 import { NbdError } from '../errors.ts'
-import type { NbdBackend } from './backend.ts'
 import type { BufferPool } from './buffer-pool.ts'
 import { type ExecuteContext, execute } from './execute.ts'
-import type { ExportResolver, NbdPeer } from './export-resolver.ts'
-import type { ExportTable } from './export-table.ts'
+import type { NbdPeer } from './export-resolver.ts'
+import { HeldExport, type HeldExportDeps } from './held-export.ts'
 import type { MemoryBudget } from './memory-budget.ts'
 import type { Reply } from './read-reply.ts'
 
-export interface ServerConnectionDeps {
-  readonly exports: ExportTable
-  readonly resolver: ExportResolver
+export interface ServerConnectionDeps extends HeldExportDeps {
   readonly pool: BufferPool
   /** Payload of all connections together. */
   readonly memory: MemoryBudget
-  readonly log: Logger | undefined
   readonly handshakeMs: number
   /** Requests taken and not yet answered into the socket. */
   readonly inFlight: number
@@ -63,35 +36,41 @@ export class ServerConnection {
   readonly #socket: Socket
   readonly #deps: ServerConnectionDeps
   readonly #handshake = new HandshakeRunner(serverHandshake())
+  readonly #export: HeldExport
   readonly #handshakeTimer: NodeJS.Timeout
   #asking: Promise<void> | undefined
-  #held: { readonly name: string; readonly backend: NbdBackend } | undefined
   #requests: RequestReader | undefined
   #context: ExecuteContext | undefined
   /** Received and not taken yet, because enough requests are in flight. */
   #rest: Uint8Array | undefined
-  #opening: string | undefined
   #inFlight = 0
   #bytesInFlight = 0
   /** Payload of the write that is being received. */
   #receiving = 0
   #ending = false
+  #clientDone = false
   #onIdle: (() => void) | undefined
 
   constructor(socket: Socket, deps: ServerConnectionDeps) {
     this.#socket = socket
     this.#deps = deps
     this.peer = { address: peerAddress(socket) }
+    this.#export = new HeldExport(deps, this.peer)
     this.#handshakeTimer = setTimeout(() => this.#drop(new NbdError('NBD_STALLED', 'no finished handshake in time')), deps.handshakeMs)
     this.ended = this.#end()
     socket.on('data', chunk => this.#receive(chunk))
+    // A client that has asked all it wants may close its side and still read the replies.
+    socket.on('end', () => {
+      this.#clientDone = true
+      if (this.#rest === undefined) this.drain()
+    })
     socket.setTimeout(deps.stallMs, () => this.#onTimeout())
     this.#guard(() => this.#negotiate())
   }
 
   /** The export of this connection, once it opens one. */
   get exportName(): string | undefined {
-    return this.#opening ?? this.#held?.name
+    return this.#export.name
   }
 
   /** Take no more requests, answer those in flight, then close. */
@@ -161,46 +140,22 @@ export class ServerConnection {
   }
 
   async #answer(ask: ServerAsk): Promise<void> {
-    const answer = ask.kind === 'open' ? await this.#open(ask.name) : await this.#list()
+    const answer = await this.#export.answer(ask)
     this.#guard(() => this.#handshake.answer(answer))
-  }
-
-  async #open(name: string): Promise<ExportFacts | Refusal> {
-    const { exports, log } = this.#deps
-    try {
-      if (this.#held?.name !== name) {
-        await this.#release()
-        this.#opening = name
-        this.#held = { name, backend: await exports.acquire(name, this.peer) }
-      }
-      const { size, readOnly, blockSize } = this.#held!.backend
-      return { size, flags: transmissionFlags(readOnly), blockSize }
-    } catch (error) {
-      return refusal(error, this.peer, log)
-    } finally {
-      this.#opening = undefined
-    }
-  }
-
-  async #list(): Promise<ExportList | Refusal> {
-    try {
-      return { names: (await this.#deps.resolver.list?.(this.peer)) ?? [] }
-    } catch (error) {
-      return refusal(error, this.peer, this.#deps.log)
-    }
   }
 
   // Transmission
 
   #transmit(negotiated: ServerNegotiated, rest: Uint8Array): void {
     const { structuredReplies, allocationContext } = negotiated
-    this.#context = { backend: this.#held!.backend, structuredReplies, allocationContext, pool: this.#deps.pool }
+    const backend = this.#export.backend!
+    this.#context = { backend, structuredReplies, allocationContext, pool: this.#deps.pool }
     this.#requests = new RequestReader({
       ready: () => this.#ready(),
       payloadTarget: request => this.#payloadTarget(request),
       request: (request, payload) => this.#start(request, payload),
     })
-    this.#deps.log?.info({ peer: this.peer.address, structuredReplies, size: this.#held!.backend.size }, 'nbd connection opened an export')
+    this.#deps.log?.info({ peer: this.peer.address, structuredReplies, size: backend.size }, 'nbd connection opened an export')
     this.#take(rest)
   }
 
@@ -254,7 +209,7 @@ export class ServerConnection {
   #logFailure(request: Request, errno: string, error: unknown): void {
     const { command, offset, length } = request
     const fields = { peer: this.peer.address, command, offset, length, errno }
-    if (error instanceof NbdError) this.#deps.log?.debug(fields, 'nbd request refused')
+    if (error instanceof NbdError && errno !== 'EIO') this.#deps.log?.debug(fields, 'nbd request refused')
     else this.#deps.log?.warn({ ...fields, err: error }, 'nbd request failed')
   }
 
@@ -301,7 +256,9 @@ export class ServerConnection {
     if (rest === undefined) return
     this.#rest = undefined
     this.#guard(() => this.#take(rest))
-    if (this.#rest === undefined && !this.#ending) this.#socket.resume()
+    if (this.#rest !== undefined || this.#ending) return
+    if (this.#clientDone) this.drain()
+    else this.#socket.resume()
   }
 
   // End
@@ -329,33 +286,12 @@ export class ServerConnection {
     this.#deps.memory.forget(this.#wake)
     this.#free(this.#receiving)
     try {
-      await this.#release()
+      await this.#export.release()
     } catch (err) {
       this.#deps.log?.error({ peer: this.peer.address, err }, 'closing an export failed')
     }
     this.#deps.log?.debug({ peer: this.peer.address }, 'nbd connection ended')
   }
-
-  async #release(): Promise<void> {
-    const held = this.#held
-    this.#held = undefined
-    if (held !== undefined) await this.#deps.exports.release(held.name)
-  }
-}
-
-function transmissionFlags(readOnly: boolean): number {
-  const common = NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA | NBD_FLAG_CAN_MULTI_CONN | NBD_FLAG_SEND_CACHE
-  if (readOnly) return common | NBD_FLAG_READ_ONLY
-  return common | NBD_FLAG_SEND_TRIM | NBD_FLAG_SEND_WRITE_ZEROES | NBD_FLAG_SEND_FAST_ZERO
-}
-
-function refusal(error: unknown, peer: NbdPeer, log: Logger | undefined): Refusal {
-  if (error instanceof NbdError && error.code === 'NBD_EXPORT_UNKNOWN') {
-    log?.info({ peer: peer.address }, 'nbd client asked for an unknown export')
-    return { refused: NBD_REP_ERR_UNKNOWN, message: error.message }
-  }
-  log?.warn({ peer: peer.address, err: error }, 'nbd export refused')
-  return { refused: NBD_REP_ERR_POLICY, message: error instanceof NbdError ? error.message : 'the export cannot be opened' }
 }
 
 function peerAddress(socket: Socket): string {

@@ -45,14 +45,16 @@ async function serve(backend: MemoryBackend, options: Partial<NbdServerOptions> 
 class Raw {
   readonly socket: Socket
   readonly closed: Promise<void>
-  #received = Buffer.alloc(0)
+  #received: Buffer[] = []
+  #length = 0
   #changed = () => {}
 
   constructor(server: NbdServer) {
     this.socket = connect('port' in server.address ? server.address : { path: server.address.path })
     this.socket.on('error', () => {})
     this.socket.on('data', chunk => {
-      this.#received = Buffer.concat([this.#received, chunk])
+      this.#received.push(chunk)
+      this.#length += chunk.length
       this.#changed()
     })
     this.closed = new Promise(resolve => this.socket.on('close', () => resolve()))
@@ -60,14 +62,15 @@ class Raw {
   }
 
   async take(length: number): Promise<Buffer> {
-    while (this.#received.length < length) {
+    while (this.#length < length) {
       await new Promise<void>(resolve => {
         this.#changed = resolve
       })
     }
-    const taken = this.#received.subarray(0, length)
-    this.#received = this.#received.subarray(length)
-    return taken
+    const all = Buffer.concat(this.#received)
+    this.#received = [all.subarray(length)]
+    this.#length -= length
+    return all.subarray(0, length)
   }
 
   async optionReply(): Promise<{ type: number; body: Buffer }> {
@@ -189,6 +192,16 @@ test('a client that asks and does not read gets a bounded number of replies, the
   raw.socket.resume()
   await raw.closed
   expect(received).toBe(200 * (28 + MiB))
+  expect(backend.calls.close).toBe(1)
+})
+
+test('a client that closes its side after its requests still gets the replies', async () => {
+  const backend = new MemoryBackend(new Uint8Array(MiB).fill(3))
+  const raw = await new Raw(await serve(backend, { inFlight: 2 })).handshake()
+  for (let low = 0; low < 10; low++) raw.request(NBD_CMD_READ, low, 0, MiB)
+  raw.socket.end()
+  expect((await raw.take(10 * (28 + MiB))).length).toBe(10 * (28 + MiB))
+  await raw.closed
   expect(backend.calls.close).toBe(1)
 })
 

@@ -54,7 +54,7 @@ export async function startNbdServer(options: NbdServerOptions): Promise<NbdServ
     stallMs: options.stallMs ?? 120_000,
     inFlightBytes: options.inFlightBytes ?? 64 * 1024 * 1024,
   }
-  const server = createServer({ noDelay: true, keepAlive: true }, socket => {
+  const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, socket => {
     if (connections.size >= maxConnections) {
       log?.warn({ peer: socket.remoteAddress, maxConnections }, 'nbd connection refused: too many')
       socket.destroy()
