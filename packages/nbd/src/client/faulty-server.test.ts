@@ -26,7 +26,9 @@ const READ: readonly (readonly [NbdFault, string])[] = [
 test.each(HANDSHAKE)('%s is %s', async (fault, code) => {
   const server = await startFaultyServer({ fault, content: CONTENT })
   try {
-    await expect(connectNbd({ ...server, exportName: 'x' }, { connectMs: 200 })).rejects.toMatchObject({ code })
+    await expect(
+      connectNbd({ ...server, exportName: 'x' }, { connectMs: fault === 'silent-handshake' ? 200 : 10_000 }),
+    ).rejects.toMatchObject({ code })
   } finally {
     await server.close()
   }
@@ -34,7 +36,10 @@ test.each(HANDSHAKE)('%s is %s', async (fault, code) => {
 
 test.each(READ)('%s is %s for every open request, and the client is dead', async (fault, code) => {
   const server = await startFaultyServer({ fault, goodReads: 2, content: CONTENT })
-  const client = await connectNbd({ ...server, exportName: 'x' }, { stallMs: 200, inFlight: 4, connections: 2 })
+  const client = await connectNbd(
+    { ...server, exportName: 'x' },
+    { stallMs: code === 'NBD_STALLED' ? 200 : 10_000, inFlight: 4, connections: 2 },
+  )
   try {
     for (const offset of [0, 1000]) {
       const [piece] = await client.read(offset, 65_536)
