@@ -96,6 +96,17 @@ test('the same block is stored once', async () => {
   expect(writer.rawBytes).toBe(BLOCK)
 })
 
+test('the same block is stored once also when both had to wait', async () => {
+  const writer = open({ maxPending: 1 })
+  for (let seed = 0; seed < 4; seed++) add(writer, seed)
+  const both = [add(writer, 9), add(writer, 9)]
+  store.waiting[0]!.let()
+  const [one, two] = await Promise.all(both)
+  expect(two).toEqual(one)
+  expect(writer.rawBytes).toBe(5 * BLOCK)
+  await writer.abort()
+})
+
 test('without a block there is no pack', async () => {
   expect(await open().finish()).toEqual({ objects: [] })
   expect(store.waiting.length).toBe(0)

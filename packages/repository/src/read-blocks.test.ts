@@ -159,6 +159,9 @@ describe('pages', () => {
     const gets = store.gets.length
     const [second] = await repository.getPages(refs)
     expect(second!.isZero(0)).toBe(false)
+    second!.setZero(0)
+    const [third] = await repository.getPages(refs)
+    expect(third!.isZero(0)).toBe(false)
     expect(store.gets.length).toBe(gets)
   })
 
