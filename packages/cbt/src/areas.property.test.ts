@@ -55,7 +55,7 @@ test('a page gives the granules newer than asked', () => {
     fc.property(fc.array(fc.nat(4), { minLength: 1, maxLength: 12 }), fc.nat(4), fc.boolean(), (versions, since, atEnd) => {
       const view = new DataView(new ArrayBuffer(CBT_PAGE_SIZE))
       const first = atEnd ? VERSIONS_PER_PAGE - versions.length : 0
-      versions.forEach((version, i) => raiseVersions(view, first + i, first + i + 1, version))
+      for (const [i, version] of versions.entries()) raiseVersions(view, first + i, first + i + 1, version)
       const areas = new AreaCollector(0, VERSIONS_PER_PAGE * K, 1000)
       areas.addPage(view, 0, since)
       const changed = new Array<boolean>(VERSIONS_PER_PAGE).fill(false)

@@ -66,7 +66,8 @@ test('eight writers, snapshots, merges and readers at the same time: live disk a
   while (performance.now() < ended) {
     const record = await store.createSnapshot(id, { name: `s${merged + snapshots.length}-${next(1e9)}` })
     snapshots.push({ id: record.id, checkpoint: BigInt(record.checkpointId), content: await read(record.id) })
-    for (const snapshot of snapshots) if (!snapshot.content.equals(await read(snapshot.id))) expect.unreachable(`snapshot changed, seed ${seed}`)
+    for (const snapshot of snapshots)
+      if (!snapshot.content.equals(await read(snapshot.id))) expect.unreachable(`snapshot changed, seed ${seed}`)
     if (snapshots.length > 3) {
       const [victim] = snapshots.splice(next(snapshots.length), 1)
       dying.push(store.deleteSnapshot(id, victim!.id))
