@@ -84,6 +84,7 @@ export interface Catalog {
    * value is recorded too, for the clean-up to find, and answered with RUN_ENDED.
    */
   recordResources(id: string, resources: Partial<RunResources>): Promise<void>
+  /** Another snapshot (id or checkpoint id) than the one recorded before drops the images and ranges that were planned from that one. */
   recordSnapshot(id: string, snapshot: { readonly checkpointId: string; readonly config: Readonly<Record<string, unknown>> }): Promise<void>
   addNote(id: string, note: string): Promise<void>
   setTarget(id: string, targetPlatformVmId: string): Promise<void>

@@ -186,6 +186,28 @@ test('an incremental needs a sealed parent, of the point that the new one names 
   expect(await t.catalog.parentPoint(vmId)).toMatchObject({ restorePointId: newest!.id })
 })
 
+test('a plan made from another snapshot is dropped, the same snapshot keeps it', async () => {
+  const run = await t.catalog.createBackup(await addVm(t.catalog), {})
+  await t.catalog.startRun(run.id)
+  const prepare = async (snapshotId: string, checkpointId: string, bytes: number): Promise<number> => {
+    await t.catalog.recordResources(run.id, { snapshotId })
+    await t.catalog.recordSnapshot(run.id, { checkpointId, config: {} })
+    const [image] = await t.catalog.addImages(run.id, [fullImage()])
+    await t.catalog.addRanges(run.id, [{ ...rangeOf(image!.id, 0), bytes }])
+    return (await t.catalog.getRun(run.id)).totals.planned
+  }
+  expect(await prepare('s1', '1', 10)).toBe(10)
+  expect(await prepare('s1', '1', 20)).toBe(10)
+  expect(await prepare('s1', '2', 30)).toBe(30)
+  expect(await prepare('s2', '2', 40)).toBe(40)
+  await t.catalog.recordResources(run.id, { snapshotId: null })
+  expect((await t.catalog.getRun(run.id)).images).toEqual([])
+  expect(await prepare('s3', '3', 50)).toBe(50)
+  await t.catalog.planned(run.id)
+  await t.catalog.recordResources(run.id, { snapshotId: null })
+  expect((await t.catalog.getRun(run.id)).totals.planned).toBe(50)
+})
+
 test('ranges of an image that belongs to another run are refused', async () => {
   const { imageId } = await copyingBackup(t.catalog, await addVm(t.catalog), 1)
   const run = await t.catalog.createBackup(await addVm(t.catalog), {})

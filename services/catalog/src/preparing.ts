@@ -39,12 +39,14 @@ export async function recordResources(db: Database, id: string, resources: Parti
       [id],
     )
     const changed = given.filter(name => before.rows[0]?.[RESOURCE_COLUMN[name]] !== resources[name])
+    const oldSnapshot = before.rows[0]?.snapshot_id ?? null
     if (run.state !== 'finishing' && isOver(run.state)) {
       if (changed.length > 0) throw stateError(run)
       return null
     }
     if (given.length > 0) {
       const assignments = given.map((name, i) => `${RESOURCE_COLUMN[name]} = $${i + 2}`)
+      if (run.state === 'preparing' && oldSnapshot !== null && changed.includes('snapshotId')) await dropPlan(sql, id)
       await sql.query(`update varve.runs set ${assignments.join(', ')}, touched_at = now() where id = $1`, [
         id,
         ...given.map(name => resources[name]),
@@ -68,8 +70,18 @@ export async function recordSnapshot(
       if (same.rowCount === 1 && !isOver(run.state)) return
       throw stateError(run)
     }
+    if (run.checkpoint_id !== null && run.checkpoint_id !== snapshot.checkpointId) await dropPlan(sql, id)
     await sql.query(`update varve.runs set checkpoint_id = $2, config = $3, touched_at = now() where id = $1`, values)
   })
+}
+
+/**
+ * Another snapshot than the one that was planned from: what an earlier attempt stored may lack blocks that were written between the two, and would
+ * win over the new plan, as ranges are added once. So it goes. Only while preparing: nobody works on a range yet. The run is locked.
+ */
+async function dropPlan(sql: Sql, id: string): Promise<void> {
+  await sql.query(`delete from varve.ranges where run_id = $1`, [id])
+  await sql.query(`delete from varve.images where run_id = $1`, [id])
 }
 
 /** Once each; in any state that has not ended. */

@@ -72,6 +72,8 @@ export async function startTestCatalog(databaseUrl: string, options: Partial<Cat
   const service = await startCatalogService({ databaseUrl, queue, listen: { host: '127.0.0.1', port: 0 }, token: TOKEN, log, ...options })
   closer.add('service', () => service.close())
   const sql = new pg.Pool({ connectionString: databaseUrl, max: 2 })
+  // Tests stop the server with connections of this pool still closing.
+  sql.on('error', () => {})
   closer.add('pool', () => sql.end())
   const catalog = createCatalogClient({ url: service.url, token: TOKEN })
   closer.add('client', () => catalog.close())
