@@ -58,6 +58,26 @@ export function testStore(name: string, make: () => Promise<Store | string>): vo
       expect(Buffer.from(await store.get(`${prefix}twice`)).toString()).toBe('second')
     })
 
+    check('is never partly there: readers see the old object or the new one, whole', async store => {
+      const length = 2_000_000
+      await store.put(`${prefix}whole`, Buffer.alloc(length, 1))
+      let writing = true
+      const reader = async (): Promise<void> => {
+        while (writing) {
+          const bytes = Buffer.from(await store.get(`${prefix}whole`))
+          expect(bytes.equals(Buffer.alloc(length, bytes[0]))).toBe(true)
+        }
+      }
+      const readers = [reader(), reader()]
+      try {
+        for (let i = 2; i < 8; i++) await store.put(`${prefix}whole`, Buffer.alloc(length, i))
+      } finally {
+        writing = false
+      }
+      await Promise.all(readers)
+      expect((await store.get(`${prefix}whole`))[0]).toBe(7)
+    })
+
     check('answers OBJECT_NOT_FOUND for what is not there', async store => {
       await fails('OBJECT_NOT_FOUND', store.get(`${prefix}absent`))
       await fails('OBJECT_NOT_FOUND', store.get(`${prefix}absent/below`, { offset: 0, length: 1 }))
