@@ -15,7 +15,7 @@ const log = createLogger('hci', 'silent')
 /** First cells of the rows of the table under a heading, without the back-quotes. */
 function column(heading: string): string[] {
   const section = doc.split(/^## /m).find(part => part.startsWith(heading)) ?? ''
-  return [...section.matchAll(/^\| `([^`]+)` \|/gm)].map(match => match[1] ?? '')
+  return [...section.matchAll(/^\| `([^`]+)` +\|/gm)].map(match => match[1] ?? '')
 }
 
 test('API.md lists exactly the calls that there are', () => {

@@ -48,27 +48,19 @@ export function startDelete(platform: Platform, vm: VmRecord, snapshots: readonl
   })
 }
 
-/** The VM goes back to the snapshot: data and configuration. Its CBT expires. */
-export function startRevert(
-  platform: Platform,
-  vm: VmRecord,
-  snapshot: SnapshotRecord,
-  options: { readonly backupFirst: boolean; readonly powerOn: boolean },
-  user: string,
-): Promise<Task> {
+/** The VM goes back to the snapshot: data and configuration. Its CBT expires, newer snapshots are gone. */
+export function startRevert(platform: Platform, vm: VmRecord, snapshot: SnapshotRecord, powerOn: boolean, user: string): Promise<Task> {
   const { datastore, guests } = platform
   return startVmTask(platform, vm, { action: 'snapshot_recovery', description: 'recover VM from snapshot', user }, async () => {
     await guests.closeVm(vm)
-    if (options.backupFirst) {
-      const name = `before-recovery-${new Date().toISOString()}`
-      await create(platform, vm.id, { name, description: 'taken before a recovery' }, randomUUID())
-    }
+    // The datastore brings the whole stored configuration back, but notes on snapshots (their ids!) are younger than the snapshot.
+    const { snapshotNotes: notes } = vmConfigOf(datastore.getVm(vm.id).config)
     await datastore.revertSnapshot(vm.id, snapshot.id)
-    const config = vmConfigOf(datastore.getVm(vm.id).config)
-    const { vmconf } = vmConfigOf(snapshot.config)
+    const reverted = datastore.getVm(vm.id)
+    const kept = Object.fromEntries(Object.entries(notes).filter(([id]) => reverted.snapshots.some(s => s.id === id)))
     await datastore.updateVm(vm.id, {
-      config: storedVmConfig({ ...config, vmconf }),
-      ...(options.powerOn ? { power: 'on' as const } : {}),
+      config: storedVmConfig({ ...vmConfigOf(reverted.config), suspended: false, snapshotNotes: kept }),
+      ...(powerOn ? { power: 'on' as const } : {}),
     })
   })
 }

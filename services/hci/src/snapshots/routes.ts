@@ -82,8 +82,11 @@ export function addSnapshotRoutes(app: App, platform: Platform): void {
         const snapshot = requireSnapshot(vm, request.params.sid)
         requireOff(vm)
         requireUnleased(platform, vm.id)
-        const options = { backupFirst: request.body.backup === 1, powerOn: request.body.power_on === 1 || request.body.power_on === true }
-        return { task_id: (await startRevert(platform, vm, snapshot, options, request.user)).id }
+        // A snapshot taken first would be newer than the one that the VM goes back to, and go with it.
+        if (request.body.backup === 1) throw new HciError('REQUEST_INVALID', 'backup=1 is not supported: take a backup first')
+        for (const newer of vm.snapshots.slice(vm.snapshots.indexOf(snapshot) + 1)) requireDeletable(platform, vm, newer)
+        const powerOn = request.body.power_on === 1 || request.body.power_on === true
+        return { task_id: (await startRevert(platform, vm, snapshot, powerOn, request.user)).id }
       },
     )
   }

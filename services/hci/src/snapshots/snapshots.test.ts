@@ -75,7 +75,16 @@ test('recovery brings data and configuration back', async () => {
   await hci.done('POST', `/janus/20180725/servers/${vm}/start`)
   expect((await hci.call('POST', recovery, { backup: 0 })).data.error).toBe('VM_NOT_OFF')
   await hci.done('POST', `/janus/20180725/servers/${vm}/stop`)
+  const path = `/janus/20180725/servers/${vm}/snapshots/${id}`
+  await hci.done('PUT', path, { name: 'renamed' })
+  const newer = await hci.snapshot(vm, 'newer')
+  await hci.done('PUT', `/janus/20180725/servers/${vm}/snapshots/${newer}`, { name: 'newer', is_protected: 1 })
+  expect((await hci.call('POST', recovery, { backup: 0 })).data.error).toBe('SNAPSHOT_PROTECTED')
+  await hci.done('PUT', `/janus/20180725/servers/${vm}/snapshots/${newer}`, { name: 'newer', is_protected: 0 })
+  expect((await hci.call('POST', recovery, { backup: 1 })).status).toBe(400)
   await hci.done('POST', recovery, { backup: 0, power_on: 1 })
+  // The newer one is gone, the one we went back to has its id and name still.
+  expect((await hci.call('GET', `/janus/20210725/servers/${vm}/snapshots`)).data).toMatchObject([{ id, name: 'renamed' }])
   expect((await hci.call('GET', `/janus/20240725/servers/${vm}`)).data).toMatchObject({ status: 'running', description: 'old' })
   const guest = await hci.guest(vm)
   const text = Buffer.alloc(3)
