@@ -22,7 +22,7 @@ export interface WrittenObject<Kind extends 'pack' | 'map' = 'pack' | 'map'> {
 }
 
 export interface PackWriterOptions {
-  /** A pack is sent when it holds that many bytes. Default 32 MiB; at least 1 MiB unless a test wants less. */
+  /** A pack is sent when it holds that many bytes. Default 32 MiB, at most 1 GiB. */
   readonly targetSize?: number
   /** Packs being sent at the same time; `add` waits when there are that many. Default 2. */
   readonly maxPending?: number
@@ -30,6 +30,8 @@ export interface PackWriterOptions {
 }
 
 const MiB = 1024 * 1024
+/** Offsets in packs are u32, and a pack is one request. */
+const MAX_TARGET = 1024 * MiB
 /** Compressed must be this much smaller than raw, or raw is stored: reading it back is then free. */
 const WORTH = 1 / 32
 /** Identical blocks are looked for among so many; above it new hashes are not remembered. */
@@ -74,6 +76,7 @@ export class PackWriter {
     this.#compressor = compressor
     this.#buffers = buffers
     this.#targetSize = options.targetSize ?? 32 * MiB
+    if (!(this.#targetSize > 0 && this.#targetSize <= MAX_TARGET)) throw new RangeError('the target size of packs is above 1 GiB')
     this.#maxPending = options.maxPending ?? 2
     this.#signal = options.signal === undefined ? this.#abort.signal : AbortSignal.any([this.#abort.signal, options.signal])
   }

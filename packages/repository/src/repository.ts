@@ -60,8 +60,8 @@ export async function openRepository(store: Store, options: OpenRepositoryOption
   return new StoredRepository(store, await loadFormat(store, options))
 }
 
-/** Page references that roots in the cache may have together; ~200 B each. */
-const CACHED_REFS = 250_000
+/** Page references that roots in the cache may have together, ~250 B each: two full disks of 63 TiB at the default block size. */
+const CACHED_REFS = 600_000
 /** 64 B a page: enough for 1 PiB at the default block size. */
 const MAX_ROOT_LENGTH = 256 * 1024 * 1024
 /** One writer fills one and sends two. */
