@@ -26,9 +26,30 @@ export function choose<T extends Named>(what: string, text: string, all: readonl
   throw new CliError('AMBIGUOUS', `${text} fits ${hits.length} ${what}s: ${some.join(', ')}${hits.length > 5 ? ', …' : ''}`)
 }
 
+/** A VM that is not known may be new on its platform: the lists are then read again, once. */
 export async function findVm(api: ApiClient, text: string): Promise<VmInfo> {
+  try {
+    return await listedVm(api, text)
+  } catch (error) {
+    if (!(error instanceof CliError && error.code === 'NOT_FOUND')) throw error
+    await readVmsAgain(api)
+    return listedVm(api, text)
+  }
+}
+
+async function listedVm(api: ApiClient, text: string): Promise<VmInfo> {
   const { items } = await api.get<Items<VmInfo>>('/v1/vms')
   return choose('VM', text, items, ({ name }) => name)
+}
+
+/** Have every platform's list of VMs read now. Gives what failed, by the name of the platform. */
+export async function readVmsAgain(api: ApiClient): Promise<{ readonly platform: string; readonly error: unknown }[]> {
+  const { items } = await api.get<Items<PlatformInfo>>('/v1/platforms')
+  const readings = await Promise.allSettled(items.map(({ id }) => api.post(`/v1/platforms/${id}/sync`, undefined)))
+  return readings.flatMap((reading, at) => {
+    if (reading.status === 'fulfilled') return []
+    return [{ platform: items[at]?.name ?? '', error: reading.reason }]
+  })
 }
 
 export async function findPlatform(api: ApiClient, text: string): Promise<PlatformInfo> {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { CommanderError } from 'commander'
 import { loadCliConfig } from './config.ts'
-import { exitCodeOf, explain } from './errors.ts'
+import { CliError, exitCodeOf, explain } from './errors.ts'
 import { EXIT_CODES } from './exit-codes.ts'
 import { loadPart, PARTS } from './part.ts'
 import { buildProgram } from './program.ts'
@@ -55,12 +55,14 @@ async function runPart(name: string, argv: readonly string[], entry: string): Pr
     const code = await run(argv, entry)
     if (typeof code === 'number') process.exit(code)
   } catch (error) {
-    tell(error, false)
-    process.exit(isUsage(error) ? EXIT_CODES.USAGE : EXIT_CODES.FAILED)
+    const told = isUsage(error) ? new CliError('USAGE', error.message) : error
+    tell(told, argv.includes('--json'))
+    process.exit(exitCodeOf(told))
   }
 }
 
-function isUsage(error: unknown): boolean {
+/** What `parseArgs` throws about a wrong command line. */
+function isUsage(error: unknown): error is Error {
   return error instanceof Error && String((error as NodeJS.ErrnoException).code).startsWith('ERR_PARSE_ARGS')
 }
 

@@ -79,6 +79,7 @@ test('lists of VMs and platforms are aligned for people and JSON for programs', 
   expect(first.indexOf('on')).toBe(head.indexOf('POWER'))
   expect(out).toMatch(/turbo-1 .* excluded: turbo/)
   expect(vms.map((vm: { name: string }) => vm.name)).toContain('files-1')
+  expect((await varve('vm', 'list', '--sync')).out).toBe(out)
   expect((await varve('platform', 'list')).out).toMatch(/^PLATFORM .*\nlab .*http:\/\/scp\.test/)
 })
 

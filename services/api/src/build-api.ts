@@ -1,5 +1,6 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { Catalog } from '@varve/catalog-client'
+import { errorReport } from '@varve/errors'
 import type { Logger } from '@varve/runtime'
 import Fastify, { type FastifyBaseLogger, LogController } from 'fastify'
 import { type ApiContext, type App, runShower } from './api-context.ts'
@@ -35,7 +36,7 @@ export interface ApiDeps {
   readonly dashboardDir?: string
   /** What to do by error code, beyond what the api knows: shown with failed runs. */
   readonly errorHelp?: Readonly<Record<string, string>>
-  /** Seconds after which a platform's list of VMs is read again when somebody asks for VMs (default 300). */
+  /** Seconds after which a platform's list of VMs is read again when somebody asks for VMs (default 30). */
   readonly inventoryMaxAge?: number
   /** Milliseconds between two looks at the catalog while somebody follows and its change feed is silent (default 2,000). */
   readonly watchInterval?: number
@@ -49,7 +50,7 @@ export interface ApiDeps {
 /** The whole HTTP application, not listening yet: tests talk to it with `inject`. */
 export async function buildApi(deps: ApiDeps): Promise<App> {
   const { catalog, openPlatform, token, log, now = Date.now } = deps
-  const inventory = createInventory({ catalog, openPlatform, log, maxAge: (deps.inventoryMaxAge ?? 300) * 1000, patience: 1500, now })
+  const inventory = createInventory({ catalog, openPlatform, log, maxAge: (deps.inventoryMaxAge ?? 30) * 1000, patience: 1500, now })
   const watch = new RunWatch({ catalog, log, interval: deps.watchInterval ?? 2000 })
   const streams = new EventStreams({ heartbeat: deps.heartbeat ?? 15_000, most: deps.mostStreams ?? 200 })
   const context: ApiContext = {
@@ -75,7 +76,7 @@ export async function buildApi(deps: ApiDeps): Promise<App> {
   app.setErrorHandler((error, request, reply) => {
     const { status, body } = errorAnswer(error)
     if (status === 500) request.log.error({ err: error, method: request.method, url: request.url }, 'request failed')
-    else if (status > 500) request.log.warn({ code: body.code, message: body.message, url: request.url }, 'request failed')
+    else if (status > 500) request.log.warn({ ...errorReport(error), url: request.url }, 'request failed')
     else request.log.debug({ code: body.code, method: request.method, url: request.url }, 'request refused')
     return reply.code(status).send(status === 500 ? { ...body, message: `${body.message} (request ${request.id})` } : body)
   })

@@ -20,7 +20,7 @@ const ApiConfig = Type.Object({
   VARVE_DASHBOARD_DIR: Type.String({ default: '' }),
 
   /** Seconds after which a platform's list of VMs is read again when somebody asks for it. */
-  VARVE_INVENTORY_MAX_AGE: Type.Integer({ default: 300, minimum: 5, maximum: 86_400 }),
+  VARVE_INVENTORY_MAX_AGE: Type.Integer({ default: 30, minimum: 5, maximum: 86_400 }),
 
   /** Event streams that one process keeps open; each costs a socket. */
   VARVE_API_MAX_STREAMS: Type.Integer({ default: 200, minimum: 1, maximum: 10_000 }),

@@ -11,7 +11,8 @@ export function bytes(value: number): string {
 }
 
 export function seconds(value: number): string {
-  if (value < 60) return `${Math.max(0, Math.round(value))} s`
+  if (value < 1) return 'under 1 s'
+  if (value < 60) return `${Math.round(value)} s`
   if (value < 3600) return `${Math.floor(value / 60)} min ${String(Math.round(value % 60) % 60).padStart(2, '0')} s`
   return `${Math.floor(value / 3600)} h ${String(Math.floor((value % 3600) / 60)).padStart(2, '0')} min`
 }

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import type { Items, VmInfo } from '../api-types.ts'
-import { findVm } from '../lookup.ts'
+import { explain } from '../errors.ts'
+import { findVm, readVmsAgain } from '../lookup.ts'
 import type { Session } from '../session.ts'
 import { formatTable } from '../table.ts'
 import { formatBytes } from '../units.ts'
@@ -12,12 +13,17 @@ export function vmCommand(program: Command, session: Session): void {
 
   vm.command('list')
     .description('List VMs with their newest restore point.')
+    .option('--sync', 'read the lists from the platforms first, instead of only when they are old')
     .addOption(JSON_OPTION)
     .addHelpText('after', "\nExample:\n  varve vm list --json | jq -r '.[] | select(.lastPoint == null) | .name'    VMs without any backup")
-    .action(async (options: { json?: true }) => {
+    .action(async (options: { sync?: true; json?: true }) => {
+      for (const { platform, error } of options.sync ? await readVmsAgain(session.api()) : []) {
+        const { code, message } = explain(error)
+        session.remark(`${platform} could not be read: ${code}: ${message}`)
+      }
       const { items } = await session.api().get<Items<VmInfo>>('/v1/vms')
       if (options.json) return session.print(JSON.stringify(items, null, 2))
-      if (items.length === 0) return session.remark('No VMs. Add a platform with: varve platform add')
+      if (items.length === 0) return session.remark('No VMs. See: varve platform list')
       const now = Date.now()
       session.print(
         formatTable<VmInfo>(

@@ -29,7 +29,7 @@ export function RunsTable({ runs, caption, withVm = true }: { runs: readonly Run
         {runs.map(run => (
           <tr key={run.id}>
             <th scope="row">
-              <a href={runLink(run.id)}>{run.kind}</a>
+              <a href={runLink(run.id)}>{nameOf(run)}</a>
             </th>
             {withVm ? (
               <td data-label="VM">
@@ -53,6 +53,12 @@ export function RunsTable({ runs, caption, withVm = true }: { runs: readonly Run
       </tbody>
     </table>
   )
+}
+
+/** A backup by what it turned out to be, once that is known. */
+function nameOf({ kind, images }: RunInfo): string {
+  const kinds = [...new Set(images.map(image => image.kind))]
+  return kind === 'backup' && kinds.length === 1 ? `${kinds[0]} backup` : kind
 }
 
 export function took(run: RunInfo, now: number): string {
