@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { connectNbd } from '@varve/nbd'
 import { openPlatform, type PlatformConnection, type PlatformDriver } from '@varve/platform'
 import { type PlatformFixture, testPlatformDriver } from '@varve/platform/testing'
@@ -85,6 +88,24 @@ test('VMs that agentless backup leaves out say why', async () => {
   expect(await exclusions({ os_name: 'Backup Proxy' })).toEqual(['backup-proxy'])
   expect(await exclusions({ application: 'desk', revert_mode: 1 })).toEqual(['desktop-revert'])
   expect(await exclusions({ vmtype: 'placeholder' })).toEqual(['vm-type'])
+})
+
+test('a platform that was restarted is gone on with: a new login, the lease still there', async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'varve-hci-'))
+  open.push({ close: () => rm(dataDir, { recursive: true, force: true }) })
+  const first = await startLocalHci({ dataDir })
+  const driver = openPlatform(connectionTo(first, first.account))
+  open.push(driver)
+  const vmId = await first.createVm('web', [{ id: 'virtio0', size: 1 << 20 }])
+  const lease = await driver.createLease(vmId, 'backup', 60)
+  const { port } = first.hci
+  await first.hci.close()
+  const calls = [driver.getLease(lease.id), driver.getVm(vmId)] as const
+  const second = await startLocalHci({ dataDir, listen: { port } })
+  open.push(second)
+  expect(await calls[0]).toMatchObject({ id: lease.id, vmId, status: 'running' })
+  expect(await calls[1]).toMatchObject({ name: 'web' })
+  await driver.releaseLease(lease.id)
 })
 
 test('the list of more VMs than a page holds is whole', async () => {

@@ -10,7 +10,7 @@ export interface PlatformVm {
   readonly disks: readonly PlatformDisk[]
   /**
    * Why the VM can't be backed up, empty when it can: `turbo`, `internal-snapshots`, `backup-proxy`, `desktop-revert`,
-   * `vm-type`, `not-hci` (scp-platform rules, "Which VMs").
+   * `vm-type`, `not-hci` (the vendor's rules), `answer-invalid` (the platform lists it in a way we don't understand).
    */
   readonly exclusions: readonly string[]
 }

@@ -236,6 +236,14 @@ describe.each([
     expect(await code(door.add('finish-run', { runId: 'a' }, { id: 'a' }))).toBe('QUEUE_CLOSED')
   })
 
+  test('a database or right that is not there is QUEUE_REFUSED at once', async ctx => {
+    const url = new URL(live(ctx).url.replace('@/', '@socket/'))
+    url.pathname = url.protocol === 'redis:' ? '/9999' : '/nowhere'
+    const started = performance.now()
+    await expect(open(url.href.replace('@socket/', '@/'))).rejects.toMatchObject({ code: 'QUEUE_REFUSED' })
+    expect(performance.now() - started).toBeLessThan(5000)
+  })
+
   test('many processes may open at once', async ctx => {
     const { url } = live(ctx)
     await Promise.all(Array.from({ length: 6 }, () => open(url, { poolSize: 4 })))

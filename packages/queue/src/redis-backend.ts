@@ -21,16 +21,22 @@ export async function openRedisBackend(url: string, options: { prefix: string; l
   } satisfies RedisOptions
   const producer = new Redis(url, { ...shared, maxRetriesPerRequest: 2, commandTimeout: 5000 })
   const worker = new Redis(url, { ...shared, maxRetriesPerRequest: null })
+  let lastError: unknown
   for (const redis of [producer, worker]) {
-    redis.on('error', error => options.log.debug({ err: redactError(error) }, 'redis connection'))
+    redis.on('error', error => {
+      lastError = error
+      options.log.debug({ err: redactError(error) }, 'redis connection')
+    })
   }
   try {
     await Promise.all([producer.connect(), worker.connect()])
-    await producer.ping()
+    // ioredis goes on in database 0 when it can't have the one of the URL; here that is an error.
+    await producer.select(producer.options.db ?? 0)
   } catch (error) {
     producer.disconnect()
     worker.disconnect()
-    const cause = redactError(error)
+    // A failed connect only says "Connection is closed."; why was an event.
+    const cause = redactError(/connection is closed/i.test(String(error)) ? (lastError ?? error) : error)
     const refused = /NOAUTH|WRONGPASS|NOPERM|invalid password|DB index/i.test(cause.message)
     throw new QueueError(
       refused ? 'QUEUE_REFUSED' : 'QUEUE_UNREACHABLE',

@@ -86,8 +86,8 @@ test('whatever is answered: extents ascend inside the disk, or CBT_ANSWER_INVALI
     }),
     { numRuns: 1000 },
   )
-  // Far from the usual figure (about a thousand): the generator must not only make what is refused at once.
-  expect(accepted).toBeGreaterThan(50)
+  // Usually about 230: the generator must not only make what is refused at once.
+  expect(accepted).toBeGreaterThan(20)
 })
 
 const K = GRANULARITY

@@ -122,6 +122,17 @@ describe('VMs', () => {
     expect(scp.calls).toHaveLength(3)
   })
 
+  test('one VM that is not understood does not hide the others', async () => {
+    const odd = { ...SERVER, id: 'odd', disks: 'none' }
+    const { driver } = await start({ 'GET servers': { data: { data: [odd, SERVER], next_page_num: '' } } })
+    expect((await collect(driver.listVms())).map(({ id, exclusions }) => [id, exclusions])).toEqual([
+      ['odd', ['answer-invalid']],
+      ['vm', []],
+    ])
+    const nameless = await start({ 'GET servers': { data: { data: [{ id: '../x' }], next_page_num: '' } } })
+    expect(await code(collect(nameless.driver.listVms()))).toBe('PLATFORM_ANSWER_INVALID')
+  })
+
   test('a list whose pages never end is PLATFORM_ANSWER_INVALID', async () => {
     const { driver } = await start({ 'GET servers': { data: { data: [], next_page_num: '1' } } })
     expect(await code(collect(driver.listVms()))).toBe('PLATFORM_ANSWER_INVALID')

@@ -13,6 +13,7 @@ const PAGE_SIZE = 100
 const MOST_PAGES = 10_000
 
 const createdAnswer = answerCheck(Type.Object({ uuid: Type.String({ pattern: '^[\\w.:-]{1,200}$' }) }))
+const namedAnswer = answerCheck(Type.Object({ id: Type.String({ pattern: '^[\\w.:-]{1,200}$' }), name: Type.String({ maxLength: 1000 }) }))
 const idPageAnswer = answerCheck(
   Type.Object({ data: Type.Array(Type.Object({ id: Type.String({ maxLength: 200 }) }), { maxItems: 1000 }) }),
 )
@@ -45,10 +46,10 @@ export class Servers {
         }),
       )
       for (const item of answer.data) {
-        const server = serverAnswer('list VMs', item)
-        if (seen.has(server.id)) continue
-        seen.add(server.id)
-        yield vmOf(server, false)
+        const vm = this.#listed(item)
+        if (seen.has(vm.id)) continue
+        seen.add(vm.id)
+        yield vm
       }
       if (answer.next_page_num === '') return
       const next = Number(answer.next_page_num)
@@ -127,6 +128,17 @@ export class Servers {
       await this.#task('delete VM', data, signal)
     } catch (error) {
       if (!(error instanceof PlatformError && error.code === 'VM_NOT_FOUND')) throw error
+    }
+  }
+
+  /** One VM of a kind we don't know must not hide all others: it is told with the reason `answer-invalid` and without disks. */
+  #listed(item: unknown): PlatformVm {
+    try {
+      return vmOf(serverAnswer('list VMs', item), false)
+    } catch (error) {
+      const { id, name } = namedAnswer('list VMs', item)
+      this.#options.log?.warn({ err: error, vmId: id }, 'the platform lists a VM that is not understood')
+      return { id, name, power: 'other', busy: false, disks: [], exclusions: ['answer-invalid'] }
     }
   }
 
