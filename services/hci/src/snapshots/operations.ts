@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import type { SnapshotRecord, VmRecord } from '../datastore/datastore.ts'
 import { type Platform, startVmTask } from '../platform.ts'
-import { type SnapshotNotes, snapshotNotes, storedVmConfig, vmConfigOf } from '../servers/vm-config.ts'
+import { type SnapshotNotes, storedVmConfig, vmConfigOf } from '../servers/vm-config.ts'
 import type { Task } from '../tasks/task.ts'
+import { EXTERNAL, INTERNAL, markOf } from './snapshot-id.ts'
 
 interface NewSnapshot {
   readonly name: string
@@ -28,10 +29,11 @@ async function create(platform: Platform, vmId: string, { name, description, sna
   const { datastore, log } = platform
   const before = datastore.getVm(vmId)
   // A VM holds one kind at a time, and one that has internal snapshots goes on making those.
-  const internal = snap_type === 'qcow2' || before.snapshots.some(s => snapshotNotes(before, s.id).type === 'qcow2')
-  const created = await datastore.createSnapshot(vmId, { name, ...(description === undefined ? {} : { description }) })
-  await noteSnapshot(platform, vmId, created.id, { id, ...(internal ? { type: 'qcow2' } : {}) })
-  log.info({ vmId, snapshotId: id, checkpointId: created.checkpointId, pauseMs: created.pauseMs }, 'snapshot created')
+  const internal = snap_type === INTERNAL || before.snapshots.some(s => markOf(before, s)?.type === INTERNAL)
+  const nextSnapshot = { id, type: internal ? INTERNAL : EXTERNAL }
+  await datastore.updateVm(vmId, { config: storedVmConfig({ ...vmConfigOf(before.config), nextSnapshot }) })
+  const { checkpointId, pauseMs } = await datastore.createSnapshot(vmId, { name, ...(description === undefined ? {} : { description }) })
+  log.info({ vmId, snapshotId: id, checkpointId, pauseMs }, 'snapshot created')
 }
 
 /** One after the other, in the order given; the first failure ends the task. */
@@ -53,13 +55,14 @@ export function startRevert(platform: Platform, vm: VmRecord, snapshot: Snapshot
   const { datastore, guests } = platform
   return startVmTask(platform, vm, { action: 'snapshot_recovery', description: 'recover VM from snapshot', user }, async () => {
     await guests.closeVm(vm)
-    // The datastore brings the whole stored configuration back, but notes on snapshots (their ids!) are younger than the snapshot.
+    // The datastore brings the whole stored configuration back, but the name of the VM and edits of snapshots are younger.
     const { snapshotNotes: notes } = vmConfigOf(datastore.getVm(vm.id).config)
     await datastore.revertSnapshot(vm.id, snapshot.id)
     const reverted = datastore.getVm(vm.id)
     const kept = Object.fromEntries(Object.entries(notes).filter(([id]) => reverted.snapshots.some(s => s.id === id)))
+    const config = vmConfigOf(reverted.config)
     await datastore.updateVm(vm.id, {
-      config: storedVmConfig({ ...vmConfigOf(reverted.config), suspended: false, snapshotNotes: kept }),
+      config: storedVmConfig({ ...config, vmconf: { ...config.vmconf, name: vm.name }, suspended: false, snapshotNotes: kept }),
       ...(powerOn ? { power: 'on' as const } : {}),
     })
   })

@@ -1,9 +1,6 @@
 import type { SnapshotRecord, VmRecord } from '../datastore/datastore.ts'
 import { snapshotNotes, snapshotVmConf } from '../servers/vm-config.ts'
-import { snapshotIdOf } from './snapshot-id.ts'
-
-/** The kind every snapshot has unless it was asked to be internal (`qcow2`). */
-const EXTERNAL = 'external_qcow2'
+import { EXTERNAL, markOf, snapshotIdOf } from './snapshot-id.ts'
 
 /** A snapshot as the list answers it. `size` is bytes (our choice). */
 export function snapshotItem(vm: VmRecord, snapshot: SnapshotRecord): Record<string, unknown> {
@@ -35,7 +32,7 @@ function common(vm: VmRecord, snapshot: SnapshotRecord): Record<string, unknown>
     id: snapshotIdOf(vm, snapshot),
     name: notes.name ?? snapshot.name,
     description: notes.description ?? snapshot.description,
-    type: notes.type ?? EXTERNAL,
+    type: markOf(vm, snapshot)?.type ?? EXTERNAL,
     created_at: snapshot.createdAt,
     is_protected: notes.is_protected ?? 0,
   }
