@@ -1,0 +1,126 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { decodePageRefs } from '@varve/block-map'
+import { NbdError, type NbdServer, startNbdServer } from '@varve/nbd'
+import { MemoryBackend } from '@varve/nbd/testing'
+import { openRepository, openStore, type Repository } from '@varve/repository'
+import { KiB, MiB, workerFile } from '@varve/runtime'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import type { LaneTask } from './lane-messages.ts'
+import { LanePool } from './lane-pool.ts'
+
+/** Lanes are real threads here, with the built code, over real sockets and a directory. */
+
+const SIZE = 2 * MiB
+const content = randomBytes(SIZE)
+const never = new AbortController().signal
+
+let releaseStalled = (): void => {}
+const released = new Promise<void>(resolve => {
+  releaseStalled = resolve
+})
+
+/** Answers no read until the end of the tests. */
+class StalledDisk extends MemoryBackend {
+  override read(): Promise<void> {
+    return released
+  }
+}
+
+let folder: string
+let repositoryUrl: string
+let repository: Repository
+let server: NbdServer
+let pool: LanePool
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'varve-lanes-'))
+  repositoryUrl = pathToFileURL(folder).href
+  repository = await openRepository(await openStore(repositoryUrl), { create: true, blockSize: 64 * KiB })
+  const disks = new Map([
+    ['disk', () => new MemoryBackend(content)],
+    ['stalled', () => new StalledDisk(content)],
+  ])
+  server = await startNbdServer({
+    listen: { host: '127.0.0.1', port: 0 },
+    exports: {
+      async open(name) {
+        const disk = disks.get(name)
+        if (disk === undefined) throw new NbdError('NBD_EXPORT_UNKNOWN', 'no such export')
+        return disk()
+      },
+    },
+  })
+})
+
+afterEach(() => pool.close())
+
+afterAll(async () => {
+  releaseStalled()
+  await server.close()
+  await rm(folder, { recursive: true })
+})
+
+function openPool(url = repositoryUrl): LanePool {
+  pool = new LanePool(workerFile(import.meta.url, './lane.js'), { repositoryUrl: url, storeSettings: {} })
+  return pool
+}
+
+function task(exportName: string): LaneTask {
+  const source = { ...(server.address as { host: string; port: number }), exportName }
+  return { diskSize: SIZE, blockSize: 64 * KiB, extents: [{ offset: 0, length: SIZE }], parentRootKey: null, source }
+}
+
+const call = { signal: never, onProgress: () => {} }
+
+test('a lane copies into the repository, and keeps its connection for the next range', async () => {
+  openPool()
+  const [first] = [await pool.run(task('disk'), call), await pool.run(task('disk'), call)]
+  expect(server.connections).toBe(1)
+  const [page] = await repository.getPages(decodePageRefs(Buffer.from(first.pages, 'base64')))
+  const requests = Array.from({ length: 32 }, (_, entry) => ({ index: entry, page: page!, entry }))
+  const disk = Buffer.alloc(SIZE)
+  for await (const { index, bytes } of repository.readBlocks(requests)) disk.set(bytes!, index * 64 * KiB)
+  expect(disk.equals(content)).toBe(true)
+})
+
+test('several ranges at once run in lanes of their own', async () => {
+  openPool()
+  const results = await Promise.all([pool.run(task('disk'), call), pool.run(task('disk'), call)])
+  expect(results.map(result => result.read)).toEqual([SIZE, SIZE])
+})
+
+test('errors keep their code and context; the lane goes on', async () => {
+  openPool()
+  await expect(pool.run(task('nothing'), call)).rejects.toMatchObject({ code: 'NBD_EXPORT_UNKNOWN', retryable: false })
+  await expect(pool.run(task('disk'), call)).resolves.toMatchObject({ read: SIZE })
+})
+
+test('an abort gets through to a read that stalls, progress is told meanwhile, and the lane goes on', async () => {
+  openPool()
+  const stop = new AbortController()
+  const stalled = pool.run(task('stalled'), { signal: stop.signal, onProgress: () => stop.abort() })
+  await expect(stalled).rejects.toMatchObject({ name: 'LaneError' })
+  await expect(pool.run(task('disk'), call)).resolves.toMatchObject({ read: SIZE })
+})
+
+test('a repository that is not there', async () => {
+  openPool(pathToFileURL(join(folder, 'nowhere')).href)
+  await expect(pool.run(task('disk'), call)).rejects.toMatchObject({ code: 'REPOSITORY_NOT_FOUND' })
+})
+
+test('a lane that dies fails its range as passing', async () => {
+  pool = new LanePool(workerFile(import.meta.url, './no-such-lane.js'), { repositoryUrl, storeSettings: {} })
+  await expect(pool.run(task('disk'), call)).rejects.toMatchObject({ code: 'LANE_DIED', retryable: true })
+})
+
+test('closing ends a range under way', async () => {
+  openPool()
+  const stalled = pool.run(task('stalled'), call)
+  const ended = expect(stalled).rejects.toThrow()
+  await pool.close()
+  await ended
+})
