@@ -97,7 +97,8 @@ export class BullQueueWorker<Name extends JobName> implements QueueWorker {
 
   #logError(error: unknown): void {
     const now = performance.now()
-    const level = now - this.#errorLoggedAt > QUIET_MS ? 'warn' : 'debug'
+    // While closing, broken connections are what one wants.
+    const level = this.#closing === undefined && now - this.#errorLoggedAt > QUIET_MS ? 'warn' : 'debug'
     if (level === 'warn') this.#errorLoggedAt = now
     this.#parts.log[level]({ err: redactError(error) }, 'queue worker')
   }
