@@ -1,11 +1,11 @@
 import { constants, createPublicKey, type KeyObject, publicEncrypt, randomBytes } from 'node:crypto'
-import { sleep } from '@varve/runtime'
 import Type from 'typebox'
 import { PlatformError } from '../errors.ts'
 import { answerCheck } from './check-answer.ts'
 import { type Answer, openEnvelope } from './envelope.ts'
-import { RETRY_PAUSE_MAX_MS, SCP_DEFAULTS, type ScpOptions } from './options.ts'
-import type { Transport, WireRequest } from './transport.ts'
+import { SCP_DEFAULTS, type ScpOptions } from './options.ts'
+import { Patience } from './patience.ts'
+import type { Transport, WireAnswer, WireRequest } from './transport.ts'
 
 const publicKeyAnswer = answerCheck(Type.Object({ public_key: Type.String({ minLength: 2, maxLength: 4096 }) }))
 const tokenAnswer = answerCheck(
@@ -45,7 +45,7 @@ export class Login {
     }
     throw new PlatformError(
       'PLATFORM_AUTH_FAILED',
-      `logging in as ${this.#credentials.username}: ${first.message || `the platform answered ${first.status}`}`,
+      `log in as ${this.#credentials.username}: ${first.message || `the platform answered ${first.status}`}`,
       {
         status: first.status,
       },
@@ -83,26 +83,23 @@ export class Login {
 
   /** Logging in changes nothing on the platform, so it may be repeated. The public-key calls answer 403 when there are too many in a minute. */
   async #send(request: WireRequest): Promise<Answer> {
-    const tries = this.#options.tries ?? SCP_DEFAULTS.tries
-    let pause = this.#options.retryPauseMs ?? SCP_DEFAULTS.retryPauseMs
-    for (let i = 1; ; i++) {
-      let failure: PlatformError
+    const patience = new Patience('log in', this.#options)
+    for (;;) {
+      let answer: WireAnswer
       try {
-        const { status, body } = await this.#transport.send(request, undefined)
-        if (status === 429 || (status === 403 && request.method === 'GET')) {
-          failure = new PlatformError('PLATFORM_THROTTLED', 'too many logins, the platform asks to wait', { status })
-        } else if (status >= 500) {
-          failure = new PlatformError('PLATFORM_UNREACHABLE', `logging in: the platform answered ${status}`, { status })
-        } else {
-          return openEnvelope(status, body)
-        }
+        answer = await this.#transport.send(request, undefined)
       } catch (error) {
-        if (!(error instanceof PlatformError) || !error.retryable) throw error
-        failure = error
+        await patience.afterFailure(error)
+        continue
       }
-      if (i >= tries) throw failure
-      await sleep(pause)
-      pause = Math.min(pause * 2, RETRY_PAUSE_MAX_MS)
+      const { status, retryAfter, body } = answer
+      if (status === 429 || (status === 403 && request.method === 'GET')) {
+        await patience.afterThrottle(retryAfter)
+      } else if (status >= 500) {
+        await patience.afterFailure(new PlatformError('PLATFORM_UNREACHABLE', `log in: the platform answered ${status}`, { status }))
+      } else {
+        return openEnvelope(status, body)
+      }
     }
   }
 }

@@ -43,6 +43,3 @@ export const SCP_DEFAULTS = {
   maxChangedAreaPages: 200_000,
   oaepHash: 'sha1',
 } as const
-
-/** Longest pause between two tries of a request, ms. */
-export const RETRY_PAUSE_MAX_MS = 3000

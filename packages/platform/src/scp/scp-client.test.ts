@@ -2,7 +2,8 @@ import { afterEach, expect, test } from 'vitest'
 import type { PlatformError } from '../errors.ts'
 import { refused, type Script, ScriptedScp } from '../testing/scripted-scp.ts'
 import type { ScpOptions } from './options.ts'
-import { retryAfterMs, ScpClient, segment } from './scp-client.ts'
+import { retryAfterMs } from './patience.ts'
+import { ScpClient, segment } from './scp-client.ts'
 
 const open: { close(): Promise<void> }[] = []
 afterEach(async () => {
