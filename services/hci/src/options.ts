@@ -1,4 +1,4 @@
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { GiB, KiB, type Logger, MiB, TiB } from '@varve/runtime'
 import type { AccessKey, Account } from './auth/accounts.ts'
 import { HciError } from './errors.ts'
@@ -51,13 +51,14 @@ export type Settings = ReturnType<typeof settle>
 
 /** The options with every default filled in. */
 export function settle(options: HciOptions) {
-  const guestSocket = options.guestSocket ?? join(options.dataDir, 'guest.sock')
+  const dataDir = resolve(options.dataDir)
+  const guestSocket = resolve(options.guestSocket ?? join(dataDir, 'guest.sock'))
   if (Buffer.byteLength(guestSocket) > 107) {
     throw new HciError('SOCKET_PATH_TOO_LONG', `the guest socket ${guestSocket} is longer than a unix socket path may be (107 bytes)`)
   }
   const backupHost = options.backupNbd?.host ?? '127.0.0.1'
   return {
-    dataDir: options.dataDir,
+    dataDir,
     listen: { host: options.listen?.host ?? '127.0.0.1', port: options.listen?.port ?? 0 },
     backupNbd: {
       host: backupHost,

@@ -78,6 +78,7 @@ export async function noteSnapshot({ datastore }: Platform, vmId: string, snapsh
 
 async function forgetSnapshot({ datastore }: Platform, vmId: string, snapshotId: string): Promise<void> {
   const config = vmConfigOf(datastore.getVm(vmId).config)
+  if (!(snapshotId in config.snapshotNotes)) return
   const { [snapshotId]: _, ...snapshotNotes } = config.snapshotNotes
   await datastore.updateVm(vmId, { config: storedVmConfig({ ...config, snapshotNotes }) })
 }
