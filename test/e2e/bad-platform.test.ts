@@ -53,7 +53,7 @@ describe('faults that end the run, with a code', () => {
     ['the lease is refused', { kind: 'lease-refused' }, 'LEASE_OCCUPIED'],
     [
       'the snapshot fails as a task',
-      { kind: 'task-fail', match: { action: 'create_snapshot' }, params: { message: 'no space for a snapshot' } },
+      { kind: 'task-fail', match: { action: 'snapshot_create' }, params: { message: 'no space for a snapshot' } },
       'TASK_FAILED',
     ],
   ])('%s', async (_name, fault, code) => {
@@ -112,13 +112,14 @@ describe('VMs that cannot be backed up', () => {
   })
 
   test('a shared disk is left out, and the run says so', async () => {
-    const config = vmConfig('shared', [
+    const disks = [
       { id: 'virtio0', size: 2 * MiB },
       { id: 'virtio1', size: 2 * MiB },
-    ]) as { hardware_option: { disks: Record<string, unknown>[] } }
-    config.hardware_option.disks[1]!.type = 'share_disk'
-    const id = await system.driver.createVm(config, 'shared', 'bad-shared')
-    const run = await system.backup(await system.vmId(id))
+    ]
+    const shared = await system.createVm('shared', disks)
+    const data = { disks: [{ id: 'virtio1', type: 'share_disk' }] }
+    await addFault({ kind: 'answer-merge', match: { method: 'GET', path: `/servers/${shared.platformVmId}$` }, params: { data } })
+    const run = await system.backup(shared.vmId)
     expect(run, JSON.stringify(run)).toMatchObject({ state: 'succeeded' })
     expect(run.images.map(image => image.diskId)).toEqual(['virtio0'])
     expect(run.notes.join('\n')).toContain('virtio1')

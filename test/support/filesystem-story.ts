@@ -57,8 +57,11 @@ async function story(system: System, image: string): Promise<void> {
 
   const writer = rewriteWithFio(system, imported)
   try {
-    await backup()
-    await backup()
+    for (const [index, offset] of ['64m', '96m'].entries()) {
+      // Some writes that have surely ended, besides those that go on.
+      await runTool('fio', fioArguments(system, imported, '--size=6m', `--offset=${offset}`, `--randseed=${index}`))
+      await backup()
+    }
   } finally {
     writer.kill('SIGTERM')
     await once(writer, 'exit')
@@ -92,27 +95,16 @@ async function onlyVm(system: System): Promise<PlatformVm> {
   throw new Error('the import made no VM')
 }
 
-/** fio rewrites random 64 KiB pieces over the first half of the live disk until it is stopped: another program, another NBD client. */
-function rewriteWithFio(system: System, platformVmId: string): ChildProcess {
+/** fio rewrites random 64 KiB pieces of the first half of the live disk: another program, another NBD client. */
+function fioArguments(system: System, platformVmId: string, ...more: string[]): string[] {
   const uri = `nbd+unix:///${platformVmId}%2Fvirtio0?socket=${system.platform.guestSocket}`
-  return spawn(
-    findTool('fio') ?? 'fio',
-    [
-      '--name=rewrite',
-      '--ioengine=nbd',
-      `--uri=${uri}`,
-      '--rw=randwrite',
-      '--bs=64k',
-      '--size=160m',
-      '--offset=32m',
-      '--iodepth=4',
-      '--rate_iops=60',
-      '--time_based',
-      '--runtime=120',
-      '--randseed=7',
-    ],
-    { stdio: 'ignore' },
-  )
+  return ['--name=rewrite', '--ioengine=nbd', `--uri=${uri}`, '--rw=randwrite', '--bs=64k', '--iodepth=4', ...more]
+}
+
+/** Until it is stopped. */
+function rewriteWithFio(system: System, platformVmId: string): ChildProcess {
+  const more = ['--size=160m', '--offset=32m', '--rate_iops=60', '--time_based', '--runtime=120', '--randseed=7']
+  return spawn(findTool('fio') ?? 'fio', fioArguments(system, platformVmId, ...more), { stdio: 'ignore' })
 }
 
 async function sameFile(a: string, b: string): Promise<boolean> {

@@ -69,7 +69,10 @@ export async function startPlatform(dataDir: string, extra: readonly string[] = 
 export interface System {
   readonly folder: string
   readonly platform: PlatformUnderTest
+  /** The one that runs now. */
   readonly varve: Standalone
+  /** Stop Varve, do something to its home, start it again: nothing is left in any cache. */
+  restartVarve(meanwhile?: () => Promise<void>): Promise<void>
   readonly driver: PlatformDriver
   readonly closer: Closer
   readonly platformId: string
@@ -110,7 +113,8 @@ async function openSystem(closer: Closer, options: SystemOptions): Promise<Syste
   const platform = await startPlatform(join(folder, 'platform'), options.platformArgs)
   closer.add('platform', () => platform.stop())
   const log = createLogger('test', (process.env.VARVE_TEST_LOG as 'info' | undefined) ?? 'silent')
-  const varve = await startStandalone({ home: join(folder, 'varve'), port: 0, log, ...options.standalone })
+  const start = (): Promise<Standalone> => startStandalone({ home: join(folder, 'varve'), port: 0, log, ...options.standalone })
+  let varve = await start()
   closer.add('varve', () => varve.close())
   const driver = await openPlatform({ id: 'test', kind: 'scp', url: platform.url, credentials: platform.credentials }, { log })
   closer.add('driver', () => driver.close())
@@ -136,7 +140,14 @@ async function openSystem(closer: Closer, options: SystemOptions): Promise<Syste
   const system: System = {
     folder,
     platform,
-    varve,
+    get varve() {
+      return varve
+    },
+    async restartVarve(meanwhile) {
+      await varve.close()
+      await meanwhile?.()
+      varve = await start()
+    },
     driver,
     closer,
     platformId,
