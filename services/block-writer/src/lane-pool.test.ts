@@ -1,0 +1,70 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { Page } from '@varve/block-map'
+import { NbdError, type NbdServer, startNbdServer } from '@varve/nbd'
+import { MemoryBackend } from '@varve/nbd/testing'
+import { formatHash, openRepository, openStore } from '@varve/repository'
+import { KiB, MiB, workerFile } from '@varve/runtime'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { LaneTask } from './lane-messages.ts'
+import { LanePool } from './lane-pool.ts'
+
+/** Lanes are real threads here, with the built code, over real sockets and a directory. */
+
+const BLOCK = 64 * KiB
+const SIZE = 1 * MiB
+const content = randomBytes(SIZE)
+const disk = new MemoryBackend(SIZE)
+const call = { signal: new AbortController().signal, onProgress: () => {} }
+
+let folder: string
+let server: NbdServer
+let pool: LanePool
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'varve-lanes-'))
+  const repositoryUrl = pathToFileURL(folder).href
+  const repository = await openRepository(await openStore(repositoryUrl), { create: true, blockSize: BLOCK })
+  const packs = repository.packWriter()
+  const page = Page.empty(0, SIZE / BLOCK)
+  for (let entry = 0; entry < page.blockCount; entry++) {
+    const bytes = content.subarray(entry * BLOCK, (entry + 1) * BLOCK)
+    const hash = formatHash(bytes)
+    page.setStored(entry, hash, await packs.add(hash, bytes))
+  }
+  await packs.finish()
+  const { refs } = await repository.putMap([page])
+  await repository.putRoot({ imageId: 'image', diskSize: SIZE, blockSize: BLOCK, pages: refs })
+  server = await startNbdServer({
+    listen: { host: '127.0.0.1', port: 0 },
+    exports: {
+      async open(name) {
+        if (name === 'disk') return disk
+        throw new NbdError('NBD_EXPORT_UNKNOWN', 'no such export')
+      },
+    },
+  })
+  pool = new LanePool(workerFile(import.meta.url, './lane.js'), { repositoryUrl, storeSettings: {} })
+})
+
+afterAll(async () => {
+  await pool.close()
+  await server.close()
+  await rm(folder, { recursive: true })
+})
+
+function task(exportName: string): LaneTask {
+  const target = { ...(server.address as { host: string; port: number }), exportName }
+  const whole = { diskSize: SIZE, blockSize: BLOCK, firstPage: 0, pageCount: 1, extents: [] }
+  return { ...whole, sourceRootKey: 'images/image.root', onDamage: 'fail', target }
+}
+
+test('a lane writes a range; an error keeps its code and the lane goes on', async () => {
+  await expect(pool.run(task('nothing'), call)).rejects.toMatchObject({ code: 'NBD_EXPORT_UNKNOWN' })
+  await expect(pool.run(task('disk'), call)).resolves.toMatchObject({ written: SIZE, damage: [] })
+  expect(content.equals(disk.bytes)).toBe(true)
+  expect(disk.calls.flush).toBe(1)
+})
