@@ -37,6 +37,8 @@ export function createApp(options: { readonly bodyLimit: number; readonly log: L
   const app = fastify({
     bodyLimit: options.bodyLimit,
     forceCloseConnections: true,
+    // A request that trickles in must not hold its connection for ever.
+    requestTimeout: 60_000,
     genReqId: () => randomUUID(),
     routerOptions: { maxParamLength: 300 },
     frameworkErrors: (error, request, reply) => {

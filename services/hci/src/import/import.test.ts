@@ -74,6 +74,21 @@ test('qcow2 and raw together, by the HTTP call', async ctx => {
   expect((await readdir(hci.dataDir)).filter(name => name.startsWith('import-'))).toEqual([])
 })
 
+test('without qemu-img a qcow2 image is refused with the reason, a raw one is not', async () => {
+  const { path } = await rawImage('without.raw')
+  const qcow2 = join(folder, 'without.qcow2')
+  await writeFile(qcow2, 'QFI\xfb', 'latin1')
+  const { PATH } = process.env
+  process.env.PATH = join(folder, 'nothing-here')
+  try {
+    await expect(hci.hci.importImage({ name: 'without', file: qcow2 })).rejects.toMatchObject({ code: 'QEMU_IMG_MISSING' })
+    await hci.hci.importImage({ name: 'without', file: path })
+  } finally {
+    process.env.PATH = PATH
+  }
+  expect((await contentOf('without', 'virtio0')).allocated).toBeLessThan(512 * KiB)
+})
+
 test('a qcow2 image with a backing file is refused', async ctx => {
   await requireQemuImg(ctx)
   const { path } = await rawImage('base.raw')
