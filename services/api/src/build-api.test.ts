@@ -106,6 +106,11 @@ test.each([
   expect(await call(method, url)).toMatchObject({ status, body: { code, message: expect.any(String), help: expect.any(String) } })
 })
 
+test('a backup without any body is one with the defaults', async () => {
+  const vm = await aVm()
+  expect(await call('POST', `/v1/vms/${vm.id}/backups`)).toMatchObject({ status: 202, body: { options: {} } })
+})
+
 test('a message of validation names the field', async () => {
   const vm = await aVm()
   const { body } = await call('POST', `/v1/vms/${vm.id}/backups`, { full: 'yes' })

@@ -51,7 +51,7 @@ export async function serveOpenApi(app: App): Promise<void> {
     routePrefix: '/docs',
     // Swagger UI sets styles inline; scripts come from here alone, and the page holds no token until somebody types one.
     staticCSP: DOCS_POLICY,
-    uiConfig: { docExpansion: 'list', persistAuthorization: false },
+    uiConfig: { layout: 'BaseLayout', docExpansion: 'list', persistAuthorization: false },
   })
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
 }

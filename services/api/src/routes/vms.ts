@@ -56,6 +56,10 @@ export function vmRoutes(app: App, { catalog, inventory, watch, showRun }: ApiCo
   app.post(
     '/vms/:id/backups',
     {
+      // A backup as it comes needs no options, and so no body.
+      preValidation: async request => {
+        request.body ??= {}
+      },
       schema: {
         tags: ['vms'],
         summary: 'Back a VM up',
