@@ -243,3 +243,29 @@ test('a kill between any two steps of a snapshot, fold, merge or reset', { timeo
   await child.stop()
   console.log(JSON.stringify(ordeal.counts))
 })
+
+test('a kill between any two steps of a revert: either the disk before it, or the snapshot with CBT expired', {
+  timeout: 30_000,
+}, async () => {
+  for (const step of REVERTS) {
+    const child = (await CrashProcess.start(folder, { step, nth: 1 }))!
+    const { id: vm } = await child.call<VmRecord>({ op: 'create', disks: [{ id: 'ide0', size: 4 * K }] })
+    await child.call({ op: 'cbt', vm, change: 'enable' })
+    const disk = await child.connect(`${vm}/ide0`)
+    await disk.write(0, fill(1))
+    const { id: snapshot } = await child.call<SnapshotRecord>({ op: 'snapshot', vm, name: 's' })
+    await disk.write(0, fill(2))
+    await expect(child.call({ op: 'revert', vm, snapshot })).rejects.toThrow('dead')
+    await child.kill()
+
+    const again = (await CrashProcess.start(folder))!
+    const bytes = Buffer.alloc(SECTOR)
+    await (await again.connect(`${vm}/ide0`)).readInto(0, bytes)
+    expect(decode(bytes)[0]).toBe(step === 'revert-prepared' ? 2 : 1)
+    const record = await again.call<VmRecord>({ op: 'vm', vm })
+    if (step === 'revert-committed') expect(record.disks[0]).toMatchObject({ cbtExpired: true })
+    await (await again.connect(`${vm}/ide0/${snapshot}`)).readInto(0, bytes)
+    expect(decode(bytes)[0]).toBe(1)
+    await again.stop()
+  }
+})

@@ -274,34 +274,60 @@ function apply(pair: Pair, { kind, id, offset: at, length: n, value }: Change): 
   return kind === 'write' ? pair.write(id, at, n, value) : pair.zero(id, at, n, kind === 'trim')
 }
 
-test('disks, snapshots, merges and changed areas are what plain arrays say', async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.boolean(), fc.array(command, { minLength: 4, maxLength: 16 }), async (enableFirst, commands) => {
-      const folder = fs.mkdtempSync(`${os.tmpdir()}/varve-model-`)
-      const pair = new Pair(folder)
-      try {
-        await pair.open()
-        if (enableFirst) await pair.setCbt('enable', undefined)
-        for (const c of commands) {
-          if (c.do === 'change') await apply(pair, c.change)
-          else if (c.do === 'snapshot') await pair.snapshot()
-          else if (c.do === 'delete') {
-            await pair.deleteSnapshot(
-              c.which,
-              c.during.map(d => () => apply(pair, d)),
-            )
-          } else if (c.do === 'cbt') await pair.setCbt(c.change, c.only)
-          else if (c.do === 'revert') await pair.revert(c.which)
-          else await pair.reopen()
-          await pair.check()
-        }
-        await pair.reopen()
-        await pair.check()
-      } finally {
-        await pair.store.close()
-        fs.rmSync(folder, { recursive: true, force: true })
-      }
+type Command = typeof command extends fc.Arbitrary<infer T> ? T : never
+
+/** Tracking switched on and off per disk between snapshots, and little else. */
+const cbtCommand: fc.Arbitrary<Command> = fc.oneof(
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('change' as const), change }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('snapshot' as const) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('cbt' as const),
+      change: fc.constantFrom('enable' as const, 'enable' as const, 'disable' as const, 'reset' as const),
+      only: fc.option(diskId, { nil: undefined, freq: 3 }),
     }),
-    { numRuns: 60 },
-  )
-}, 60_000)
+  },
+)
+
+async function run(pair: Pair, c: Command): Promise<void> {
+  if (c.do === 'change') await apply(pair, c.change)
+  else if (c.do === 'snapshot') await pair.snapshot()
+  else if (c.do === 'cbt') await pair.setCbt(c.change, c.only)
+  else if (c.do === 'revert') await pair.revert(c.which)
+  else if (c.do === 'reopen') await pair.reopen()
+  else {
+    await pair.deleteSnapshot(
+      c.which,
+      c.during.map(d => () => apply(pair, d)),
+    )
+  }
+}
+
+for (const [name, commands, numRuns] of [
+  ['disks, snapshots, merges and changed areas', fc.array(command, { minLength: 4, maxLength: 16 }), 40],
+  ['changed areas with tracking on and off', fc.array(cbtCommand, { minLength: 6, maxLength: 12 }), 50],
+] as const) {
+  test(`${name} are what plain arrays say`, { timeout: 60_000 }, async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.boolean(), commands, async (enableFirst, list) => {
+        const folder = fs.mkdtempSync(`${os.tmpdir()}/varve-model-`)
+        const pair = new Pair(folder)
+        try {
+          await pair.open()
+          if (enableFirst) await pair.setCbt('enable', undefined)
+          for (const c of list) {
+            await run(pair, c)
+            await pair.check()
+          }
+          await pair.reopen()
+          await pair.check()
+        } finally {
+          await pair.store.close()
+          fs.rmSync(folder, { recursive: true, force: true })
+        }
+      }),
+      { numRuns },
+    )
+  })
+}
