@@ -12,6 +12,7 @@ import { restoreRange, type WriteProgress } from './restore-range.ts'
 
 /** Progress goes out this often, so that a cancelled run is noticed even while nothing moves. */
 const PROGRESS_MS = 500
+const LINGER_MS = 1000
 
 const port = parentPort as MessagePort
 const settings = workerData as LaneSettings
@@ -75,4 +76,6 @@ async function close(): Promise<void> {
   await targets.close()
   await opened?.store.close()
   port.close()
+  // Should a connection of the store linger, the thread ends all the same.
+  setTimeout(() => process.exit(), LINGER_MS).unref()
 }

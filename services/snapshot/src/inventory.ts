@@ -19,18 +19,18 @@ export async function syncInventory(deps: Deps, everySeconds: number, signal: Ab
   }
 }
 
-/** Read every platform once; one that does not answer keeps its last list. */
+/** Read every platform once, side by side; one that does not answer keeps its last list. */
 export async function inventoryRound({ catalog, platforms, log }: Deps, signal: AbortSignal): Promise<void> {
-  for (const { id: platformId } of await catalog.listPlatforms()) {
+  const read = async (platformId: string): Promise<void> => {
     try {
       const vms = await seenVms(await platforms.get(platformId), signal)
       await catalog.reportVms(platformId, vms)
       log.debug({ platformId, vms: vms.length }, 'platform read')
     } catch (error) {
-      if (signal.aborted) return
-      log.warn({ platformId, err: error }, 'platform could not be read')
+      if (!signal.aborted) log.warn({ platformId, err: error }, 'platform could not be read')
     }
   }
+  await Promise.all((await catalog.listPlatforms()).map(({ id }) => read(id)))
 }
 
 /** A platform that lists without end is cut here; the largest published clusters have a tenth of it. */

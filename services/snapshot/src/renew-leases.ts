@@ -32,18 +32,33 @@ export async function renewLeases(deps: Deps, { everySeconds, leaseSeconds }: Le
   }
 }
 
-/** One round. A lease that the platform no longer knows ends its run with LEASE_LOST; other troubles are left to the next round. */
-export async function renewalRound({ catalog, platforms, log }: Deps, leaseSeconds: number, signal: AbortSignal): Promise<void> {
-  for (const { runId, platformId, leaseId } of await catalog.activeLeases()) {
-    try {
-      const platform = await platforms.get(platformId)
-      await platform.renewLease(leaseId, leaseSeconds, signal)
-      log.debug({ runId, leaseId }, 'lease renewed')
-    } catch (error) {
-      if (signal.aborted) return
-      log.warn({ runId, leaseId, err: error }, 'lease not renewed')
-      if (hasCode(error, 'LEASE_LOST')) await loseLease(runId, leaseId, error, catalog)
-    }
+/**
+ * One round, platform by platform side by side, so that one that does not answer costs only its own leases. A lease that the
+ * platform no longer knows ends its run with LEASE_LOST; other troubles are left to the next round.
+ */
+export async function renewalRound(deps: Deps, leaseSeconds: number, signal: AbortSignal): Promise<void> {
+  const leases = await deps.catalog.activeLeases()
+  const platformIds = new Set(leases.map(lease => lease.platformId))
+  await Promise.all(
+    [...platformIds].map(async platformId => {
+      for (const lease of leases) if (lease.platformId === platformId) await renew(lease, deps, leaseSeconds, signal)
+    }),
+  )
+}
+
+type ActiveLease = Awaited<ReturnType<Catalog['activeLeases']>>[number]
+
+async function renew({ runId, platformId, leaseId }: ActiveLease, deps: Deps, leaseSeconds: number, signal: AbortSignal): Promise<void> {
+  const { catalog, platforms, log } = deps
+  if (signal.aborted) return
+  try {
+    const platform = await platforms.get(platformId)
+    await platform.renewLease(leaseId, leaseSeconds, signal)
+    log.debug({ runId, leaseId }, 'lease renewed')
+  } catch (error) {
+    if (signal.aborted) return
+    log.warn({ runId, leaseId, err: error }, 'lease not renewed')
+    if (hasCode(error, 'LEASE_LOST')) await loseLease(runId, leaseId, error, catalog)
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Catalog } from '@varve/catalog-client'
-import type { Job, JobName, QueueDoor } from '@varve/queue'
+import type { Job, JobName, QueueDoor, QueueWorker } from '@varve/queue'
 import type { Repository } from '@varve/repository'
 import { Closer, type Logger } from '@varve/runtime'
 import { endOrRetry } from './end-or-retry.ts'
@@ -43,16 +43,15 @@ export async function startSnapshotService(given: SnapshotServiceDeps): Promise<
   const deps: SnapshotDeps = { catalog, repository, platforms, log }
   const closer = new Closer()
   closer.add('platforms', () => platforms.close())
+  // Together: each may wait for its last jobs.
+  const workers: QueueWorker[] = []
+  closer.add('workers', async () => void (await Promise.all(workers.map(worker => worker.close()))))
   try {
     for (const name of Object.keys(STORIES) as (keyof typeof STORIES)[]) {
-      const worker = await queue.work(name, (job, signal) => runStory(STORIES[name], job, deps, signal), { concurrency })
-      closer.add(name, () => worker.close())
+      workers.push(await queue.work(name, (job, signal) => runStory(STORIES[name], job, deps, signal), { concurrency }))
     }
     // Its failure never fails the run: it is tried until it works.
-    const finisher = await queue.work('finish-run', (job, signal) => finishRun(job.payload.runId, deps, signal), {
-      concurrency,
-    })
-    closer.add('finish-run', () => finisher.close())
+    workers.push(await queue.work('finish-run', (job, signal) => finishRun(job.payload.runId, deps, signal), { concurrency }))
     const { renewSeconds: everySeconds = 20, leaseSeconds = 300, inventorySeconds = 60 } = given
     closer.add(
       'leases',
