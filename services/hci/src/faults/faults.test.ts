@@ -116,7 +116,7 @@ test.each([
   const lease = await hci.lease(vm, 'backup')
   const { host, port, secret } = (await hci.call('GET', `/janus/20180725/backup-resources/${lease}`)).data.data_access
   const address = { host, port, exportName: `${secret}/${snapshot}/virtio0` }
-  const disk = await connectNbd(address, { stallMs: 300 })
+  const disk = await connectNbd(address, { stallMs: 1000 })
   const target = Buffer.alloc(64 * KiB)
   await disk.readInto(0, target)
   expect(target.every(byte => byte === 7)).toBe(true)

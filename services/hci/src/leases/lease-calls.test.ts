@@ -40,9 +40,9 @@ test('a backup lease counts down, is renewed, released, and gives access only me
 test('a lease that nobody renews expires: the lock is gone and the disk closed', async () => {
   const vm = await hci.createVm('lease-expires')
   const snapshot = await hci.snapshot(vm, 's')
-  const lease = await hci.lease(vm, 'backup', 1)
+  const lease = await hci.lease(vm, 'backup', 3)
   const disk = await hci.leased(lease, snapshot, 'virtio0')
-  await sleep(1100)
+  while ((await hci.call('GET', `${RESOURCES}/${lease}`)).data.status === 'running') await sleep(50)
   await expect(disk.readInto(0, Buffer.alloc(512))).rejects.toThrow()
   await disk.close()
   expect((await hci.call('GET', `${RESOURCES}/${lease}`)).data.status).toBe('expired')

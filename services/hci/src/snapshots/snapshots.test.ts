@@ -99,7 +99,7 @@ test('one operation at a time: a VM with a running task is busy, and shows the t
     kind: 'task-slow',
     match: { action: 'snapshot_create', vm_id: vm },
     count: 1,
-    params: { ms: 300 },
+    params: { ms: 1500 },
   })
   const { data } = await hci.call('POST', `/janus/20190725/servers/${vm}/snapshots`, { name: 'slow' })
   expect((await hci.call('GET', `/janus/20180725/tasks/${data.task_id}`)).data).toMatchObject({
