@@ -9,6 +9,7 @@ import { openQueue, type QueueDoor } from '@varve/queue'
 import { openRepository, openStore, type StoreSettings } from '@varve/repository'
 import { Closer, type Logger } from '@varve/runtime'
 import { startSnapshotService } from '@varve/snapshot'
+import { ERROR_HELP } from './error-help.ts'
 import { StandaloneError } from './errors.ts'
 import { Home } from './home.ts'
 
@@ -112,7 +113,7 @@ async function open(options: StandaloneOptions, closer: Closer): Promise<Standal
   const writer = await startBlockWriterService({ ...deps, repositoryUrl, storeSettings, ...lanes })
   closer.add('block-writer', () => writer.close())
 
-  const api = await startApi({ ...deps, token }, options.port)
+  const api = await startApi({ ...deps, token, errorHelp: ERROR_HELP }, options.port)
   closer.add('api', () => api.close())
   await home.writeState({ apiUrl: api.url, token, pid: process.pid })
   closer.add('state file', () => home.removeState())

@@ -1,6 +1,8 @@
 import type { NbdClient } from '@varve/nbd'
 import { PIECE, type PieceKind, pieceBytes } from './guest-data.ts'
 
+const ZEROES = Buffer.alloc(PIECE)
+
 /** One write of a piece; `sequence` orders all writes of the guest over all its disks. */
 interface Write {
   readonly sequence: number
@@ -56,7 +58,6 @@ export class GuestDisk {
       const { kind, seed, sequence } = history[i]!
       if (pieceBytes(kind, seed).equals(bytes)) return { from: sequence, to: history[i + 1]?.sequence ?? Number.POSITIVE_INFINITY }
     }
-    const zero = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).every(byte => byte === 0)
-    return zero ? { from: 0, to: history[0]?.sequence ?? Number.POSITIVE_INFINITY } : null
+    return ZEROES.equals(bytes) ? { from: 0, to: history[0]?.sequence ?? Number.POSITIVE_INFINITY } : null
   }
 }

@@ -13,7 +13,7 @@ import { changedStrips } from './changed-strip.ts'
 import { compareDisks } from './compare.ts'
 import { PIECE } from './guest-data.ts'
 import { GuestDisk } from './guest-disk.ts'
-import { bold, clearLine, dim, fact, formatBytes, formatDuration, green, progressLine, red, step } from './paint.ts'
+import { bold, clearLine, dim, fact, formatBytes, formatDuration, progressLine, red, step } from './paint.ts'
 import { startPlatform } from './platform-process.ts'
 
 const USAGE = `varve demo [--keep] [--seed N]
@@ -226,7 +226,7 @@ async function story(seed: number, keep: boolean, entry: string, closer: Closer)
   }
   const moment = result.to === Number.POSITIVE_INFINITY ? `after write ${result.from}` : `between writes ${result.from} and ${result.to}`
   console.log(
-    `\n${green('byte-identical')}: ${formatBytes(result.bytes)} on ${disks.length} disks compared, both as they were ${moment} of ${sequence} ${dim(`(${seconds} in all)`)}`,
+    `\nbyte-identical: ${formatBytes(result.bytes)} on ${disks.length} disks compared, both as they were ${moment} of ${sequence} ${dim(`(${seconds} in all)`)}`,
   )
   return true
 }
