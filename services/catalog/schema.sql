@@ -242,7 +242,7 @@ create table varve.runs (
   constraint runs_pkey PRIMARY KEY (id)
 );
 
-CREATE INDEX runs_active ON varve.runs USING btree (touched_at) WHERE (state = ANY (ARRAY['queued'::text, 'preparing'::text, 'copying'::text, 'sealing'::text, 'finishing'::text]));
+CREATE INDEX runs_active ON varve.runs USING btree (created_at) WHERE (state = ANY (ARRAY['queued'::text, 'preparing'::text, 'copying'::text, 'sealing'::text, 'finishing'::text]));
 
 CREATE INDEX runs_by_time ON varve.runs USING btree (created_at DESC);
 

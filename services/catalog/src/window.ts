@@ -7,14 +7,20 @@ import { RANGE_JOB } from './outbox.ts'
  * By index and then by disk: the disks of a VM advance side by side. The run is locked by the caller.
  */
 export async function fillWindow(sql: Sql, run: { readonly id: string; readonly kind: RunKind }, window: number): Promise<number> {
+  const { rows } = await sql.query<{ queued: number }>(
+    `select count(*) as queued from varve.ranges where run_id = $1 and state = 'queued'`,
+    [run.id],
+  )
+  const room = window - (rows[0]?.queued ?? 0)
+  if (room <= 0) return 0
+  // Two statements, because the planner must know the limit: as a subquery it makes it guess a tenth of all ranges and read the whole table.
   const { rowCount } = await sql.query(
     `with due as (
-       select id from varve.ranges where run_id = $1 and state = 'planned' order by index, image_id
-        limit greatest(0, $2 - (select count(*) from varve.ranges where run_id = $1 and state = 'queued'))),
+       select id from varve.ranges where run_id = $1 and state = 'planned' order by index, image_id limit $2),
      queued as (
        update varve.ranges set state = 'queued', touched_at = now() where id in (select id from due) returning id)
      insert into varve.outbox (job, run_id, range_id) select $3, $1, id from queued`,
-    [run.id, window, RANGE_JOB[run.kind]],
+    [run.id, room, RANGE_JOB[run.kind]],
   )
   return rowCount ?? 0
 }
