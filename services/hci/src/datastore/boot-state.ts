@@ -15,13 +15,18 @@ const BootState = Type.Object({ format: Type.Literal(1), bootId: Type.String(), 
  */
 export async function beginBoot(folder: string, bootId: string): Promise<string | undefined> {
   const path = `${folder}/datastore.json`
-  let why: string | undefined
   if (fs.existsSync(path)) {
     const before = readState(path)
-    if (!before.clean && (bootId === '' || before.bootId !== bootId)) why = 'the machine went down while the datastore was open'
+    // Left as it is until every VM has noted it: killed in between, the next start finds the same.
+    if (!before.clean && (bootId === '' || before.bootId !== bootId)) return 'the machine went down while the datastore was open'
   }
+  await noteBoot(folder, bootId)
+  return undefined
+}
+
+/** Every VM is open under this boot. */
+export async function noteBoot(folder: string, bootId: string): Promise<void> {
   await writeState(folder, bootId, false)
-  return why
 }
 
 /** Everything is durable. */

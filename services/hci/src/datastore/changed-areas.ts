@@ -24,7 +24,7 @@ export async function changedAreas(vm: Vm, query: ChangedAreasQuery): Promise<Ch
   const snapshot = vm.snapshot(query.snapshotId)
   const size = snapshot.disks.find(disk => disk.id === query.diskId)?.size
   if (size === undefined) throw new DatastoreError('DISK_NOT_FOUND', 'the snapshot has no such disk', context)
-  const { cbt, cbtExpired: expired } = vm.diskState(query.diskId)
+  const { cbt, cbtExpired: expired, trackingId } = vm.diskState(query.diskId)
   if (!cbt) throw new DatastoreError('CBT_DISABLED', 'CBT is off for this disk', context)
   const { tracker } = vm.disk(query.diskId)
   if (expired || tracker === undefined || tracker.expired) throw cbtExpired(context)
@@ -38,6 +38,8 @@ export async function changedAreas(vm: Vm, query: ChangedAreasQuery): Promise<Ch
     if (tracker.expired || tracker.cbt === undefined) throw cbtExpired(context)
     try {
       const header = tracker.cbt.refresh()
+      if (header.trackingId !== trackingId || header.diskSize !== size)
+        throw new DatastoreError('CBT_EXPIRED', 'a CBT file of another disk')
       const since = sinceInc(query.checkpointId, BigInt(snapshot.checkpointId), header, context)
       return await tracker.cbt.changed(since, query.startOffset, query.maxAreas)
     } catch (error) {

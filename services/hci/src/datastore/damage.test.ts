@@ -139,6 +139,33 @@ test('a power cut expires all CBT; an end in good order, or a kill under the sam
   await expect(areas()).rejects.toMatchObject(EXPIRED)
 })
 
+test('a power cut is remembered for a VM that was damaged then', async () => {
+  await store.close()
+  const state = fs.readFileSync(`${folder}/datastore.json`, 'utf8')
+  fs.writeFileSync(`${folder}/datastore.json`, state.replace('true', 'false'))
+  fs.renameSync(path('ide0.img'), path('kept'))
+  store = await openDatastore(folder, { bootId: 'another' })
+  await expect(store.openDisk(vm, 'ide0')).rejects.toMatchObject({ code: 'DATASTORE_DAMAGED' })
+  await store.close()
+  fs.renameSync(path('kept'), path('ide0.img'))
+  store = await openDatastore(folder, { bootId: 'another' })
+  await expect(areas()).rejects.toMatchObject(EXPIRED)
+})
+
+test('a base that is gone or cut is damage, never an empty disk', async () => {
+  await store.close()
+  const sound = fs.readFileSync(path('ide0.img'))
+  for (const damage of [() => fs.truncateSync(path('ide0.img'), SIZE - 1), () => fs.rmSync(path('ide0.img'))]) {
+    damage()
+    store = await openDatastore(folder)
+    await expect(store.openDisk(vm, 'ide0')).rejects.toMatchObject({ code: 'DATASTORE_DAMAGED' })
+    await store.close()
+    fs.writeFileSync(path('ide0.img'), sound)
+  }
+  store = await openDatastore(folder)
+  expect(await areas()).toHaveLength(1)
+})
+
 test('a damaged grain map or vm.json takes its VM out, not the others; nothing is removed', async () => {
   const other = await store.createVm({ name: 'b', config: {}, disks: [{ id: 'ide0', size: K }] })
   await store.close()

@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import { DatastoreError } from './errors.ts'
 import { readFull, syncFile, writeFull } from './file-io.ts'
 import type { PunchHole } from './hole.ts'
 
@@ -25,10 +26,15 @@ export class DataFile {
     this.#punch = punch
   }
 
-  /** Open it, creating or adjusting what is missing: a file's length always follows from `size`. */
-  static async open(path: string, size: number, punch: PunchHole): Promise<DataFile> {
+  /**
+   * Open it. With `adjust` what is missing is made, and lengths are brought to what follows from `size`.
+   *
+   * @throws DatastoreError DATASTORE_DAMAGED without `adjust`, when a file is missing or of another length.
+   */
+  static async open(path: string, size: number, punch: PunchHole, adjust: boolean): Promise<DataFile> {
     const file = new DataFile(path, size, [], punch)
     try {
+      if (!adjust) checkLengths(path, size)
       await file.resize(size)
     } catch (error) {
       await file.close()
@@ -45,10 +51,12 @@ export class DataFile {
     const paths = DataFile.paths(this.path, size)
     for (const [i, path] of paths.entries()) {
       this.#fds[i] ??= fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600)
-      const length = Math.min(SEGMENT_SIZE, size - i * SEGMENT_SIZE)
+      const length = segmentLength(size, i)
       if (fs.fstatSync(this.#fds[i]!).size !== length) fs.ftruncateSync(this.#fds[i]!, length)
     }
     for (const fd of this.#fds.splice(paths.length)) fs.closeSync(fd)
+    // Stale bytes must not come back when the disk grows again.
+    for (let i = paths.length; fs.existsSync(`${this.path}.${i}`); i++) fs.rmSync(`${this.path}.${i}`)
     this.size = size
   }
 
@@ -104,6 +112,19 @@ export class DataFile {
       const to = Math.min(length, from + SEGMENT_SIZE - position)
       yield { fd: this.#fds[segment]!, position, from, to }
       from = to
+    }
+  }
+}
+
+function segmentLength(size: number, index: number): number {
+  return Math.min(SEGMENT_SIZE, size - index * SEGMENT_SIZE)
+}
+
+function checkLengths(path: string, size: number): void {
+  for (const [i, segment] of DataFile.paths(path, size).entries()) {
+    const length = fs.statSync(segment, { throwIfNoEntry: false })?.size
+    if (length !== segmentLength(size, i)) {
+      throw new DatastoreError('DATASTORE_DAMAGED', 'a data file is missing or of another length', { path: segment, length })
     }
   }
 }

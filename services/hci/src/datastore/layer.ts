@@ -76,7 +76,7 @@ export class Layer {
 export async function createLayer(path: string, snapshotId: string | undefined, size: number, deps: LayerDeps): Promise<Layer> {
   // A leftover of a crashed attempt must not shine through.
   await removeLayerFiles(path, size)
-  const data = await DataFile.open(path, size, deps.punch)
+  const data = await DataFile.open(path, size, deps.punch, true)
   try {
     const map = MapFile.create(mapName(path), { kind: 'grain-map', diskSize: size, targetInc: 0 }, deps.cache)
     return new Layer(snapshotId, data, map)
@@ -90,10 +90,11 @@ export async function createLayer(path: string, snapshotId: string | undefined, 
 export async function openLayer(path: string, snapshotId: string | undefined, size: number, deps: LayerDeps): Promise<Layer> {
   const map = MapFile.open(mapName(path), 'grain-map', deps.cache)
   try {
-    const data = await DataFile.open(path, size, deps.punch)
-    const layer = new Layer(snapshotId, data, map)
     // A resize that was cut off: the VM's record has the size, the header of the map is written last.
-    if (map.header.diskSize !== size) resizeMap(layer, size)
+    const resized = map.header.diskSize !== size
+    const data = await DataFile.open(path, size, deps.punch, resized)
+    const layer = new Layer(snapshotId, data, map)
+    if (resized) resizeMap(layer, size)
     return layer
   } catch (error) {
     map.close()

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import fs from 'node:fs'
 import { isDiskSize, PageCache } from '@varve/cbt'
 import { createLogger, type Logger } from '@varve/runtime'
-import { beginBoot, endBoot } from './boot-state.ts'
+import { beginBoot, endBoot, noteBoot } from './boot-state.ts'
 import { changedAreas } from './changed-areas.ts'
 import type { Datastore, VmRecord } from './datastore.ts'
 import { deleteSnapshot } from './delete-snapshot.ts'
@@ -36,6 +36,7 @@ export interface DatastoreOptions {
 
 const CREATING = '.creating'
 const DELETED = '.deleted-'
+const CBT_EXPIRE = '.cbt-expire'
 
 /**
  * Open the datastore in a folder (made if absent) and repair what a crash left.
@@ -58,6 +59,7 @@ export async function openDatastore(folder: string, options: DatastoreOptions = 
     const expire = await beginBoot(folder, bootId)
     const datastore = new FolderDatastore(folder, bootId, deps, unlock)
     await datastore.open(expire)
+    if (expire !== undefined) await noteBoot(folder, bootId)
     return datastore
   } catch (error) {
     unlock()
@@ -98,7 +100,9 @@ class FolderDatastore implements Datastore {
 
   async #openVm(id: string, path: string, expire: string | undefined): Promise<void> {
     try {
-      const vm = await Vm.open(path, this.#deps, expire)
+      const noted = fs.existsSync(`${path}/${CBT_EXPIRE}`) ? 'the machine went down while the VM was damaged' : undefined
+      const vm = await Vm.open(path, this.#deps, expire ?? noted)
+      fs.rmSync(`${path}/${CBT_EXPIRE}`, { force: true })
       if (vm.state.id !== id) {
         await vm.close()
         throw new DatastoreError('DATASTORE_DAMAGED', 'vm.json belongs to another folder', { path })
@@ -106,6 +110,8 @@ class FolderDatastore implements Datastore {
       this.#vms.set(id, vm)
     } catch (err) {
       this.#deps.log.error({ vmId: id, err }, 'VM can not be opened')
+      // For the start after it was repaired.
+      if (expire !== undefined) fs.writeFileSync(`${path}/${CBT_EXPIRE}`, expire)
       this.#damaged.set(id, err)
     }
   }

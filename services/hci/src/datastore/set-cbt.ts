@@ -52,9 +52,10 @@ async function startTracking(vm: Vm, ids: readonly string[], versionId: number):
   try {
     for (const id of ids) {
       const disk = vm.disk(id)
+      // Folding what is frozen may find damage: only then is it known whether the tracking is healthy.
+      if (disk.tracker !== undefined) await fold(vm, disk.tracker)
       const healthy = disk.tracker !== undefined && !disk.tracker.expired
       const tracker = healthy ? disk.tracker! : await startBitmap(vm, disk)
-      if (healthy) await fold(vm, tracker)
       const trackingId = randomBytes(16).toString('hex')
       trackingIds.set(id, trackingId)
       const { incId } = vm.state

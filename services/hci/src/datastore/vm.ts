@@ -141,9 +141,11 @@ export class Vm {
     const disk = [...this.disks.values()].find(candidate => candidate.tracker === tracker)
     if (disk === undefined) return
     this.log.warn({ diskId: disk.id, err: cause }, 'CBT expired')
-    const expired = [disk.id]
     this.changes
-      .run(() => this.commit(this.withDisks(expired, state => ({ ...state, cbtExpired: state.cbt }))))
+      .run(async () => {
+        // A reset may have replaced it meanwhile.
+        if (disk.tracker === tracker) await this.commit(this.withDisks([disk.id], state => ({ ...state, cbtExpired: state.cbt })))
+      })
       .catch(err => this.log.error({ diskId: disk.id, err }, 'expired CBT not recorded; the CBT file has it'))
   }
 
