@@ -5,7 +5,7 @@ import { asBuffer } from './hex.ts'
 import { isCodec } from './location.ts'
 
 /**
- * The bytes of a page; little-endian. FORMATS.md has the table.
+ * The bytes of a page; little-endian. DESIGN.md §7.2 has the table.
  *
  *     header 32 B | presence bitmap | pack ids, 16 B each | entries, 44 B each | CRC-32
  */

@@ -21,7 +21,7 @@ export interface Root {
   readonly pages: readonly PageRef[]
 }
 
-/** Header 128 B | page references, 64 B each | SHA-256 of all that. FORMATS.md has the table. */
+/** Header 128 B | page references, 64 B each | SHA-256 of all that. DESIGN.md §7.2 has the table. */
 export function encodeRoot(root: Root): Buffer {
   checkRoot(root)
   const refs = encodePageRefs(root.pages)

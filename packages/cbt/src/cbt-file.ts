@@ -5,7 +5,7 @@ import { GRANULARITY, granuleCount, isDiskSize } from './granule.ts'
 
 /**
  * The CBT file of a disk: one 4-byte version number per granule, the inc_id under which it last changed, 0 = never
- * allocated. Bytes only; byte tables in FORMATS.md.
+ * allocated. Bytes only; byte tables in DESIGN.md §7.3.
  *
  *     | header 4 KiB | page table: 8 bytes a page, padded to 4 KiB | page 0, 16 KiB | page 1 | …
  *

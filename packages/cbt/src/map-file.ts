@@ -4,7 +4,7 @@ import { GRANULARITY, granuleCount, isDiskSize } from './granule.ts'
 import { WORDS_PER_PAGE } from './paged-map.ts'
 
 /**
- * The file of a paged map: the bitmap file of a disk and the grain map of a layer. Bytes only; byte tables in FORMATS.md.
+ * The file of a paged map: the bitmap file of a disk and the grain map of a layer. Bytes only; byte tables in DESIGN.md §7.3.
  *
  *     | header 4 KiB | group 0                                          | group 1 …
  *                    | summary 4 KiB | page 0 | page 1 | … | page 16383 |

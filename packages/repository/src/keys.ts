@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { RepositoryError } from './errors.ts'
 
-/** Where each kind of object lives. FORMATS.md lists them. */
+/** Where each kind of object lives. DESIGN.md §7.1 lists them. */
 export const FORMAT_KEY = 'varve.json'
 export const POINTS_PREFIX = 'points/'
 

@@ -4,7 +4,7 @@ import { compressBound } from './codec/codec.ts'
 import { RepositoryError } from './errors.ts'
 
 /**
- * A pack, little-endian; FORMATS.md has the table.
+ * A pack, little-endian; DESIGN.md §7.1 has the table.
  *
  *     header 32 B | block frames | footer: 48 B per block | trailer 32 B
  *
