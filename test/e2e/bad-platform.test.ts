@@ -111,6 +111,25 @@ describe('VMs that cannot be backed up', () => {
     expect(run).toMatchObject({ state: 'failed', reason: 'VM_NOT_SUPPORTED' })
   })
 
+  test.each<[name: string, path: string, data: Record<string, unknown>, code: string]>([
+    ['internal snapshots', '/snapshots$', { type: 'qcow2' }, 'VM_NOT_SUPPORTED'],
+    ['a disk of 0 bytes', '/servers/[^/]+$', { disks: [{ id: 'virtio0', size_bytes: 0, size_mb: 0, size_gb: 0 }] }, 'DISK_SIZE_INVALID'],
+    [
+      'a disk whose size is no multiple of 512',
+      '/servers/[^/]+$',
+      { disks: [{ id: 'virtio0', size_bytes: 1_000_001 }] },
+      'DISK_SIZE_INVALID',
+    ],
+  ])('%s: refused with a code', async (_name, path, data, code) => {
+    // The list of snapshots answers an array: one that exists, so that its type can be changed.
+    const keep = path.startsWith('/snapshots') ? await system.driver.createSnapshot(platformVmId, 'someone-elses') : undefined
+    await addFault({ kind: 'answer-merge', match: { method: 'GET', path }, params: { data } })
+    const run = await system.ended(await system.startBackup(vmId))
+    await system.platformCall('DELETE', '/varve-test/faults')
+    if (keep !== undefined) await system.driver.deleteSnapshot(platformVmId, keep.id)
+    expect(run, JSON.stringify(run)).toMatchObject({ state: 'failed', reason: code, restorePointId: null })
+  })
+
   test('a shared disk is left out, and the run says so', async () => {
     const disks = [
       { id: 'virtio0', size: 2 * MiB },

@@ -162,3 +162,30 @@ test('a repository that is full: the run fails with STORE_FULL, snapshot and lea
     await rm(mount, { recursive: true, force: true })
   }
 }, 90_000)
+
+test('a repository that turned read-only: the run fails with STORE_READ_ONLY; writable again, the next run succeeds', async ctx => {
+  const mount = await mkdtemp(join(tmpdir(), 'varve-read-only-'))
+  try {
+    await runTool('mount', ['-t', 'tmpfs', '-o', 'size=64m', 'tmpfs', mount])
+  } catch (error) {
+    await rm(mount, { recursive: true })
+    return ctx.skip(`a tmpfs cannot be mounted here: ${(error as Error).message.split('\n')[0]}`)
+  }
+  let other: System | undefined
+  try {
+    other = await startSystem({ standalone: { repositoryUrl: `file://${mount}` } })
+    const vm = await other.createVm('app-1', [{ id: 'virtio0', size: SIZE }])
+    const disk = await other.guest(vm.platformVmId, 'virtio0')
+    await disk.write(0, noise('some', 4 * MiB))
+    await runTool('mount', ['-o', 'remount,ro', mount])
+    const failed = await other.backup(vm.vmId)
+    expect(failed, JSON.stringify(failed)).toMatchObject({ state: 'failed', reason: 'STORE_READ_ONLY', restorePointId: null })
+    expect(await other.driver.listSnapshots(vm.platformVmId, 'varve-')).toEqual([])
+    await runTool('mount', ['-o', 'remount,rw', mount])
+    expect(await other.backup(vm.vmId)).toMatchObject({ state: 'succeeded' })
+  } finally {
+    await other?.close()
+    await runTool('umount', ['-l', mount])
+    await rm(mount, { recursive: true, force: true })
+  }
+}, 90_000)
