@@ -15,7 +15,16 @@ export const NBD_ERRORS = {
     help: 'The server sent nothing for too long while a request was open. Open the export again.',
   },
   NBD_EXPORT_UNKNOWN: { retryable: false, status: 404, help: 'The server has no export of this name. A lease may have ended.' },
-  NBD_REFUSED: { retryable: false, status: 502, help: 'The server refused the handshake: policy, TLS required, or shutting down.' },
+  NBD_REFUSED: {
+    retryable: false,
+    status: 502,
+    help: 'The server refused the handshake: policy, TLS required or not offered, or shutting down.',
+  },
+  NBD_TLS_UNTRUSTED: {
+    retryable: false,
+    status: 502,
+    help: 'The certificate of the NBD server was not issued by the expected authority, is not valid now, or is for another host.',
+  },
   NBD_PROTOCOL: { retryable: false, status: 502, help: 'The peer broke the NBD protocol; the connection was dropped.' },
   NBD_REQUEST_FAILED: {
     retryable: false,

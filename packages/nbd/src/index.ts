@@ -1,6 +1,6 @@
 export { connectNbd } from './client/connect-nbd.ts'
-export type { NbdAddress, NbdClient, NbdClientOptions, ReadPiece } from './client/nbd-client.ts'
+export type { NbdAddress, NbdClient, NbdClientOptions, NbdClientTls, ReadPiece } from './client/nbd-client.ts'
 export { NBD_ERRORS, NbdError, type NbdErrorCode, requestFailed } from './errors.ts'
 export type { NbdBackend, NbdErrorName } from './server/backend.ts'
 export type { ExportResolver, NbdPeer } from './server/export-resolver.ts'
-export { type NbdServer, type NbdServerOptions, startNbdServer } from './server/start-nbd-server.ts'
+export { type NbdServer, type NbdServerOptions, type NbdServerTls, startNbdServer } from './server/start-nbd-server.ts'

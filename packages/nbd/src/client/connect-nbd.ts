@@ -4,18 +4,20 @@ import { Connection, type ConnectionOptions } from './connection.ts'
 import { ExportClient } from './export-client.ts'
 import { Lanes } from './lanes.ts'
 import type { NbdAddress, NbdClient, NbdClientOptions } from './nbd-client.ts'
+import { trustOf } from './start-tls.ts'
 
 /**
  * Open one export. Further connections are opened only where the server promises that a flush covers all of them
  * (NBD_FLAG_CAN_MULTI_CONN); a server that takes fewer than asked for is used with those it took.
  *
- * Throws NBD_UNREACHABLE, NBD_CLOSED, NBD_EXPORT_UNKNOWN, NBD_REFUSED, NBD_PROTOCOL, NBD_ABORTED.
+ * Throws NBD_UNREACHABLE, NBD_CLOSED, NBD_EXPORT_UNKNOWN, NBD_REFUSED, NBD_TLS_UNTRUSTED, NBD_PROTOCOL, NBD_INPUT_INVALID, NBD_ABORTED.
  */
 export async function connectNbd(address: NbdAddress, options: NbdClientOptions = {}): Promise<NbdClient> {
   const lanes = new Lanes(options.inFlight ?? 8)
   const connectionOptions: ConnectionOptions = {
     connectMs: options.connectMs ?? 10_000,
     stallMs: options.stallMs ?? 30_000,
+    ...(address.tls === undefined ? {} : { trust: trustOf(address, address.tls) }),
     onRoom: () => lanes.dispatch(),
     onDead: error => lanes.fail(error),
   }

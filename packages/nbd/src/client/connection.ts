@@ -4,8 +4,9 @@ import { HandshakeRunner } from '../codec/handshake-runner.ts'
 import { type OpenRequest, ReplyReader } from '../codec/reply-reader.ts'
 import { encodeRequest } from '../codec/request.ts'
 import { NBD_CMD_DISC } from '../constants.ts'
-import { NbdError } from '../errors.ts'
+import { NbdError, protocolError } from '../errors.ts'
 import type { NbdAddress } from './nbd-client.ts'
+import { startTls, type Trust, tlsFailure } from './start-tls.ts'
 
 /** One request as the client hands it to a connection; resolves with the outcome in it, or with the error that ended the connection. */
 export interface WireRequest extends OpenRequest {
@@ -20,6 +21,8 @@ export interface WireRequest extends OpenRequest {
 export interface ConnectionOptions {
   readonly connectMs: number
   readonly stallMs: number
+  /** Speak TLS, and trust these certificates only. */
+  readonly trust?: Trust
   /** A request ended or the connection did: there may be room for the next one. */
   readonly onRoom: () => void
   /** The connection ended, once; `error` says why. */
@@ -56,37 +59,70 @@ export class Connection {
     this.#stallTimer = setInterval(() => this.#checkProgress(), Math.max(1, options.stallMs / STALL_TICKS)).unref()
   }
 
-  /** Connect and shake hands. Throws NBD_UNREACHABLE, NBD_CLOSED, NBD_EXPORT_UNKNOWN, NBD_REFUSED, NBD_PROTOCOL, NBD_ABORTED. */
+  /** Connect and shake hands. Throws NBD_UNREACHABLE, NBD_CLOSED, NBD_EXPORT_UNKNOWN, NBD_REFUSED, NBD_TLS_UNTRUSTED, NBD_PROTOCOL, NBD_ABORTED. */
   static open(address: NbdAddress, options: ConnectionOptions, signal?: AbortSignal): Promise<Connection> {
     return new Promise((resolve, reject) => {
-      const runner = new HandshakeRunner(clientHandshake(address.exportName))
+      const { trust } = options
+      const runner = new HandshakeRunner(clientHandshake(address.exportName, trust !== undefined))
       const scratch = new Uint8Array(SCRATCH_LENGTH)
       let connection: Connection | undefined
       let answered = false
+      /** What we speak over: the socket, or TLS on it. */
+      let stream: Socket | undefined
 
       const fail = (error: NbdError) => {
         clearTimeout(timer)
         signal?.removeEventListener('abort', onAbort)
+        stream?.destroy()
         socket.destroy()
         if (connection === undefined) reject(error)
         else connection.#die(error)
       }
       const onAbort = () => fail(new NbdError('NBD_ABORTED', 'aborted while connecting', {}, { cause: signal?.reason }))
+      const secure = () => {
+        // What came unprotected may be anybody's: it must not be taken for something the server said over TLS.
+        if (stream !== undefined || runner.buffered > 0) throw protocolError('the server sent plain bytes after it agreed to TLS')
+        const tls = startTls(socket, trust!)
+        stream = tls
+        tls.on('secureConnect', () =>
+          guarded(() => {
+            runner.answer(undefined)
+            negotiate()
+          }),
+        )
+        tls.on('data', chunk => guarded(() => (connection === undefined ? receiveHandshake(chunk) : connection.received(chunk))))
+        tls.on('error', error => fail(tlsFailure(tls, error, where(address))))
+        tls.on('end', () => fail(closedBy(address, answered)))
+      }
       const receiveHandshake = (bytes: Uint8Array) => {
         answered = true
         runner.push(bytes)
+        negotiate()
+      }
+      const negotiate = () => {
         for (;;) {
           const event = runner.poll()
           if (event.type === 'need-more') return
-          if (event.type === 'send') socket.write(event.bytes)
+          if (event.type === 'send') (stream ?? socket).write(event.bytes)
+          if (event.type === 'ask') return secure()
           if (event.type === 'done') {
             clearTimeout(timer)
             signal?.removeEventListener('abort', onAbort)
-            connection = new Connection(socket, event.result, options)
+            connection = new Connection(stream ?? socket, event.result, options)
             resolve(connection)
             connection.#reader.push(event.rest)
             return
           }
+        }
+      }
+
+      const guarded = (action: () => void): boolean => {
+        try {
+          action()
+          return true
+        } catch (error) {
+          fail(asNbdError(error))
+          return false
         }
       }
 
@@ -97,16 +133,12 @@ export class Connection {
           receiving = connection?.directTarget() ?? scratch
           return receiving
         },
-        callback: (length: number): boolean => {
-          try {
+        callback: (length: number): boolean =>
+          guarded(() => {
             if (connection === undefined) receiveHandshake(scratch.subarray(0, length))
-            else connection.#received(receiving, length, receiving !== scratch)
-          } catch (error) {
-            fail(asNbdError(error))
-            return false
-          }
-          return true
-        },
+            else if (receiving === scratch) connection.received(scratch.subarray(0, length))
+            else connection.directReceived(length)
+          }),
       }
       const socket =
         address.path === undefined
@@ -187,11 +219,18 @@ export class Connection {
     }
   }
 
-  #received(buffer: Uint8Array, length: number, direct: boolean): void {
+  /** Bytes came from the server, wherever they belong. */
+  received(bytes: Uint8Array): void {
     if (this.#dead !== undefined) return
     this.#idleTicks = 0
-    if (direct) this.#reader.directReceived(length)
-    else this.#reader.push(length === buffer.length ? buffer : buffer.subarray(0, length))
+    this.#reader.push(bytes)
+  }
+
+  /** `length` bytes came into `directTarget()`. */
+  directReceived(length: number): void {
+    if (this.#dead !== undefined) return
+    this.#idleTicks = 0
+    this.#reader.directReceived(length)
   }
 
   #finished(cookie: number, request: WireRequest): void {

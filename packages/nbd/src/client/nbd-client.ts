@@ -6,6 +6,19 @@ export interface NbdAddress {
   readonly port?: number
   readonly path?: string
   readonly exportName: string
+  /**
+   * Start TLS before anything else is said; a server without it is NBD_REFUSED. Part of the address, so that who passes one on can't forget it
+   * and send in plain text what was to be protected.
+   */
+  readonly tls?: NbdClientTls
+}
+
+/** TLS of a client: version 1.2 or later; there is no way around the check of the certificate, and none back to plain text. */
+export interface NbdClientTls {
+  /** The authority that issued the server's certificate, PEM or DER; no other is trusted. */
+  readonly ca: string | Uint8Array
+  /** The host in the certificate, a DNS name or an IP address (default: the host of the address, `localhost` for a socket path). */
+  readonly servername?: string
 }
 
 export interface NbdClientOptions {
@@ -27,7 +40,7 @@ export interface ReadPiece extends Extent {
 
 /**
  * One export, opened. Calls may overlap; at most `inFlight` requests a connection are on the wire. Errors are NbdErrors: NBD_UNREACHABLE,
- * NBD_CLOSED, NBD_STALLED (retryable: open again); NBD_EXPORT_UNKNOWN, NBD_REFUSED (the handshake); NBD_PROTOCOL (the server broke the
+ * NBD_CLOSED, NBD_STALLED (retryable: open again); NBD_EXPORT_UNKNOWN, NBD_REFUSED, NBD_TLS_UNTRUSTED (the handshake); NBD_PROTOCOL (the server broke the
  * protocol; the connection is dead); NBD_REQUEST_FAILED (`context.errno` is the NBD name; the connection lives).
  */
 export interface NbdClient {

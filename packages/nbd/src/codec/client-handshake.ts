@@ -16,6 +16,7 @@ import {
   NBD_OPT_EXPORT_NAME,
   NBD_OPT_GO,
   NBD_OPT_SET_META_CONTEXT,
+  NBD_OPT_STARTTLS,
   NBD_OPT_STRUCTURED_REPLY,
   NBD_REP_ACK,
   NBD_REP_ERR_UNKNOWN,
@@ -49,8 +50,16 @@ export interface BlockSize {
 
 const DEFAULT_BLOCK_SIZE: BlockSize = { minimum: 1, preferred: 4096, maximum: NBD_MAX_PAYLOAD }
 
-/** The client's side of the fixed newstyle handshake ("Newstyle negotiation"), up to transmission of `exportName`. */
-export function* clientHandshake(exportName: string): Handshake<Negotiated> {
+/** What the handshake asks of its client: put TLS under the connection, then answer. Bytes that came before that are an attack. */
+export interface ClientAsk {
+  readonly kind: 'start-tls'
+}
+
+/**
+ * The client's side of the fixed newstyle handshake ("Newstyle negotiation"), up to transmission of `exportName`. With `tls` nothing is said
+ * before TLS is there, not even the name, and a server without it is NBD_REFUSED.
+ */
+export function* clientHandshake(exportName: string, tls = false): Handshake<Negotiated, ClientAsk> {
   if (Buffer.byteLength(exportName) > NBD_MAX_STRING) {
     throw new NbdError('NBD_INPUT_INVALID', 'the export name is longer than 4096 bytes')
   }
@@ -60,6 +69,10 @@ export function* clientHandshake(exportName: string): Handshake<Negotiated> {
   const clientFlags = Buffer.alloc(4)
   clientFlags.writeUInt32BE((fixed ? NBD_FLAG_C_FIXED_NEWSTYLE : 0) | (noZeroes ? NBD_FLAG_C_NO_ZEROES : 0))
   yield { send: clientFlags }
+  if (tls) {
+    if (!fixed) throw new NbdError('NBD_REFUSED', 'the server offers no TLS', { reply: 'not fixed newstyle' })
+    yield* startTls()
+  }
   // A server that is not "fixed" may only be sent NBD_OPT_EXPORT_NAME.
   if (!fixed) return yield* exportNameOption(exportName, noZeroes, false, undefined)
 
@@ -88,6 +101,15 @@ interface OptionReply {
 function* optionReply(option: number): Handshake<OptionReply> {
   const { type, length } = decodeOptionReplyHeader(yield* take(OPTION_REPLY_HEADER_LENGTH), option)
   return { type, body: yield* take(length) }
+}
+
+function* startTls(): Handshake<void, ClientAsk> {
+  yield { send: encodeOption(NBD_OPT_STARTTLS) }
+  const { type, body } = yield* optionReply(NBD_OPT_STARTTLS)
+  if (type === NBD_REP_ERR_UNSUP) throw new NbdError('NBD_REFUSED', 'the server offers no TLS', { reply: readableReply(type) })
+  if (type >= NBD_REP_FLAG_ERROR) throw refusal(type, body)
+  if (type !== NBD_REP_ACK || body.length > 0) throw protocolError('unexpected reply to NBD_OPT_STARTTLS', { type })
+  yield { ask: { kind: 'start-tls' } }
 }
 
 function* structuredReplyOption(): Handshake<boolean> {

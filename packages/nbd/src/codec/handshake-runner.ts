@@ -43,6 +43,11 @@ export class HandshakeRunner<Result, Ask = never> {
     this.#buffered = joined
   }
 
+  /** Bytes that were pushed and not taken yet. */
+  get buffered(): number {
+    return this.#buffered.length
+  }
+
   /** The answer to the last 'ask'. */
   answer(value: unknown): void {
     this.#step = this.#handshake.next(value)

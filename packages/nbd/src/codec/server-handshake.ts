@@ -20,9 +20,11 @@ import {
   NBD_OPT_LIST,
   NBD_OPT_LIST_META_CONTEXT,
   NBD_OPT_SET_META_CONTEXT,
+  NBD_OPT_STARTTLS,
   NBD_OPT_STRUCTURED_REPLY,
   NBD_REP_ACK,
   NBD_REP_ERR_INVALID,
+  NBD_REP_ERR_TLS_REQD,
   NBD_REP_ERR_TOO_BIG,
   NBD_REP_ERR_UNSUP,
   NBD_REP_INFO,
@@ -34,8 +36,9 @@ import { type Handshake, take } from './handshake-runner.ts'
 import { BodyReader, decodeOptionHeader, encodeOptionReply, encodeString, OPTION_HEADER_LENGTH } from './option.ts'
 import { readUint32 } from './uint64.ts'
 
-/** What the handshake asks of its server. */
-export type ServerAsk = { readonly kind: 'open'; readonly name: string } | { readonly kind: 'list' }
+/** What the handshake asks of its server. 'start-tls': put TLS under the connection, then answer; bytes that came before that are an attack. */
+export type ServerAsk = ExportAsk | { readonly kind: 'start-tls' }
+export type ExportAsk = { readonly kind: 'open'; readonly name: string } | { readonly kind: 'list' }
 
 export interface Refusal {
   /** NBD_REP_ERR_*. */
@@ -73,10 +76,14 @@ interface State {
   /** The export for which the client selected `base:allocation`. */
   contextOf: string | undefined
   noZeroes: boolean
+  tls: 'none' | 'required' | 'started'
 }
 
-/** The server's side of the fixed newstyle handshake. Result `undefined`: the client ended it properly. */
-export function* serverHandshake(): Handshake<ServerNegotiated | undefined, ServerAsk> {
+/**
+ * The server's side of the fixed newstyle handshake. Result `undefined`: the client ended it properly. With `tls` it is the specification's
+ * FORCEDTLS mode: until TLS is there every option but NBD_OPT_STARTTLS and NBD_OPT_ABORT is refused. Otherwise it is NOTLS.
+ */
+export function* serverHandshake(tls = false): Handshake<ServerNegotiated | undefined, ServerAsk> {
   const greeting = Buffer.alloc(18)
   greeting.writeBigUInt64BE(NBD_MAGIC, 0)
   greeting.writeBigUInt64BE(NBD_IHAVEOPT, 8)
@@ -85,7 +92,12 @@ export function* serverHandshake(): Handshake<ServerNegotiated | undefined, Serv
   const clientFlags = readUint32(yield* take(4), 0)
   if ((clientFlags & ~(NBD_FLAG_C_FIXED_NEWSTYLE | NBD_FLAG_C_NO_ZEROES)) !== 0)
     throw protocolError('unknown client flags', { clientFlags })
-  const state: State = { structuredReplies: false, contextOf: undefined, noZeroes: (clientFlags & NBD_FLAG_C_NO_ZEROES) !== 0 }
+  const state: State = {
+    structuredReplies: false,
+    contextOf: undefined,
+    noZeroes: (clientFlags & NBD_FLAG_C_NO_ZEROES) !== 0,
+    tls: tls ? 'required' : 'none',
+  }
 
   for (let options = 0; options < MAX_OPTIONS; options++) {
     const { type, length } = decodeOptionHeader(yield* take(OPTION_HEADER_LENGTH))
@@ -96,6 +108,12 @@ export function* serverHandshake(): Handshake<ServerNegotiated | undefined, Serv
       continue
     }
     const body = yield* take(length)
+    if (state.tls === 'required' && type !== NBD_OPT_STARTTLS && type !== NBD_OPT_ABORT) {
+      // This option has no error reply: the specification wants the connection closed.
+      if (type === NBD_OPT_EXPORT_NAME) throw new NbdError('NBD_REFUSED', 'the client does not start TLS')
+      yield { send: encodeOptionReply(type, NBD_REP_ERR_TLS_REQD, Buffer.from('TLS is required')) }
+      continue
+    }
     if (type === NBD_OPT_EXPORT_NAME) return yield* exportName(body, state)
     if (type === NBD_OPT_ABORT) {
       yield { send: encodeOptionReply(type, NBD_REP_ACK) }
@@ -120,6 +138,9 @@ function* option(type: number, body: Uint8Array, state: State): Handshake<Server
       state.structuredReplies = true
       yield { send: encodeOptionReply(type, NBD_REP_ACK) }
       return undefined
+    case NBD_OPT_STARTTLS:
+      yield* startTls(body, state)
+      return undefined
     case NBD_OPT_LIST:
       mustBeEmpty(body)
       yield* list()
@@ -135,6 +156,18 @@ function* option(type: number, body: Uint8Array, state: State): Handshake<Server
       yield { send: encodeOptionReply(type, NBD_REP_ERR_UNSUP) }
       return undefined
   }
+}
+
+function* startTls(body: Uint8Array, state: State): Handshake<void, ServerAsk> {
+  if (state.tls === 'none') {
+    yield { send: encodeOptionReply(NBD_OPT_STARTTLS, NBD_REP_ERR_UNSUP) }
+    return
+  }
+  mustBeEmpty(body)
+  if (state.tls === 'started') throw protocolError('TLS was started before')
+  yield { send: encodeOptionReply(NBD_OPT_STARTTLS, NBD_REP_ACK) }
+  yield { ask: { kind: 'start-tls' } }
+  state.tls = 'started'
 }
 
 function* discard(length: number): Handshake<void, ServerAsk> {

@@ -1,10 +1,11 @@
 import type { Socket } from 'node:net'
+import { type SecureContext, TLSSocket } from 'node:tls'
 import { HandshakeRunner } from '../codec/handshake-runner.ts'
 import type { Request } from '../codec/request.ts'
 import { RequestReader } from '../codec/request-reader.ts'
-import { type ServerAsk, type ServerNegotiated, serverHandshake } from '../codec/server-handshake.ts'
+import { type ExportAsk, type ServerAsk, type ServerNegotiated, serverHandshake } from '../codec/server-handshake.ts'
 import { NBD_CMD_DISC, NBD_CMD_READ, NBD_MAX_PAYLOAD } from '../constants.ts'
-import { NbdError } from '../errors.ts'
+import { NbdError, protocolError } from '../errors.ts'
 import type { BufferPool } from './buffer-pool.ts'
 import { type ExecuteContext, execute } from './execute.ts'
 import type { NbdPeer } from './export-resolver.ts'
@@ -33,9 +34,11 @@ export class ServerConnection {
   readonly peer: NbdPeer
   /** Resolves when the socket is closed, all its requests are done and its export is released. Never rejects. */
   readonly ended: Promise<void>
-  readonly #socket: Socket
+  /** What we speak over: the socket, or TLS on it. */
+  #socket: Socket
   readonly #deps: ServerConnectionDeps
-  readonly #handshake = new HandshakeRunner(serverHandshake())
+  readonly #handshake: HandshakeRunner<ServerNegotiated | undefined, ServerAsk>
+  readonly #tls: SecureContext | undefined
   readonly #export: HeldExport
   readonly #handshakeTimer: NodeJS.Timeout
   #asking: Promise<void> | undefined
@@ -51,19 +54,17 @@ export class ServerConnection {
   #clientDone = false
   #onIdle: (() => void) | undefined
 
-  constructor(socket: Socket, deps: ServerConnectionDeps) {
+  /** With `tls` the client must start TLS. */
+  constructor(socket: Socket, deps: ServerConnectionDeps, tls?: SecureContext) {
     this.#socket = socket
+    this.#tls = tls
+    this.#handshake = new HandshakeRunner(serverHandshake(tls !== undefined))
     this.#deps = deps
     this.peer = { address: peerAddress(socket) }
     this.#export = new HeldExport(deps, this.peer)
     this.#handshakeTimer = setTimeout(() => this.#drop(new NbdError('NBD_STALLED', 'no finished handshake in time')), deps.handshakeMs)
     this.ended = this.#end()
-    socket.on('data', chunk => this.#receive(chunk))
-    // A client that has asked all it wants may close its side and still read the replies.
-    socket.on('end', () => {
-      this.#clientDone = true
-      if (this.#rest === undefined) this.drain()
-    })
+    this.#listen(socket)
     socket.setTimeout(deps.stallMs, () => this.#onTimeout())
     this.#guard(() => this.#negotiate())
   }
@@ -71,6 +72,15 @@ export class ServerConnection {
   /** The export of this connection, once it opens one. */
   get exportName(): string | undefined {
     return this.#export.name
+  }
+
+  #listen(socket: Socket): void {
+    socket.on('data', chunk => this.#receive(chunk))
+    // A client that has asked all it wants may close its side and still read the replies.
+    socket.on('end', () => {
+      this.#clientDone = true
+      if (this.#rest === undefined) this.drain()
+    })
   }
 
   /** Take no more requests, answer those in flight, then close. */
@@ -124,6 +134,10 @@ export class ServerConnection {
         if (this.#socket.writableLength > MAX_UNREAD_HANDSHAKE)
           throw new NbdError('NBD_PROTOCOL', 'the client does not read handshake replies')
       } else if (event.type === 'ask') {
+        if (event.ask.kind === 'start-tls') {
+          this.#startTls()
+          return
+        }
         this.#socket.pause()
         this.#asking = this.#answer(event.ask).finally(() => {
           this.#asking = undefined
@@ -139,7 +153,20 @@ export class ServerConnection {
     }
   }
 
-  async #answer(ask: ServerAsk): Promise<void> {
+  #startTls(): void {
+    // What came unprotected may be anybody's: it must not be taken for something the client said over TLS.
+    if (this.#handshake.buffered > 0) throw protocolError('the client sent plain bytes after it asked for TLS')
+    const plain = this.#socket
+    plain.removeAllListeners('data').removeAllListeners('end')
+    const secure = new TLSSocket(plain, { isServer: true, secureContext: this.#tls! })
+    secure.on('error', err => this.#deps.log?.warn({ peer: this.peer.address, err }, 'nbd connection: TLS failed'))
+    this.#socket = secure
+    this.#listen(secure)
+    this.#handshake.answer(undefined)
+    this.#negotiate()
+  }
+
+  async #answer(ask: ExportAsk): Promise<void> {
     const answer = await this.#export.answer(ask)
     this.#guard(() => this.#handshake.answer(answer))
   }
@@ -271,9 +298,10 @@ export class ServerConnection {
   }
 
   async #end(): Promise<void> {
+    const socket = this.#socket
     await new Promise<void>(resolve => {
-      this.#socket.on('error', err => this.#deps.log?.debug({ peer: this.peer.address, err }, 'nbd socket failed'))
-      this.#socket.once('close', () => resolve())
+      socket.on('error', err => this.#deps.log?.debug({ peer: this.peer.address, err }, 'nbd socket failed'))
+      socket.once('close', () => resolve())
     })
     this.#ending = true
     clearTimeout(this.#handshakeTimer)

@@ -1,5 +1,5 @@
 import type { Logger } from '@varve/runtime'
-import type { ExportFacts, ExportList, Refusal, ServerAsk } from '../codec/server-handshake.ts'
+import type { ExportAsk, ExportFacts, ExportList, Refusal } from '../codec/server-handshake.ts'
 import {
   NBD_FLAG_CAN_MULTI_CONN,
   NBD_FLAG_HAS_FLAGS,
@@ -49,7 +49,7 @@ export class HeldExport {
   }
 
   /** Never rejects: failures are refusals for the client. */
-  async answer(ask: ServerAsk): Promise<ExportFacts | ExportList | Refusal> {
+  async answer(ask: ExportAsk): Promise<ExportFacts | ExportList | Refusal> {
     try {
       if (ask.kind === 'list') return { names: (await this.#deps.resolver.list?.(this.#peer)) ?? [] }
       const { size, readOnly, blockSize } = await this.#open(ask.name)
