@@ -18,10 +18,17 @@ const MAX_STATUS_EXTENTS = 8192
 export class Chain {
   readonly layers: readonly Layer[]
   #users = 0
-  #idle: (() => void) | undefined
+  #waiting: (() => void)[] = []
+  /** The chain that this one replaced, while requests still hold it (or one before it): they use the same files. */
+  #before: Chain | undefined
 
-  constructor(layers: readonly Layer[]) {
+  constructor(layers: readonly Layer[], before?: Chain) {
     this.layers = layers
+    this.#before = before?.isIdle === false ? before : undefined
+  }
+
+  get isIdle(): boolean {
+    return this.#users === 0 && (this.#before?.isIdle ?? true)
   }
 
   get top(): Layer {
@@ -34,14 +41,16 @@ export class Chain {
 
   release(): void {
     this.#users -= 1
-    if (this.#users === 0) this.#idle?.()
+    if (this.#users === 0) for (const resolve of this.#waiting.splice(0)) resolve()
   }
 
-  /** Resolves when no request holds the chain; called once, after it was replaced. */
+  /** Resolves when no request holds the chain or one that came before it; for after it was replaced. */
   async idle(): Promise<void> {
+    await this.#before?.idle()
+    this.#before = undefined
     if (this.#users === 0) return
     await new Promise<void>(resolve => {
-      this.#idle = resolve
+      this.#waiting.push(resolve)
     })
   }
 

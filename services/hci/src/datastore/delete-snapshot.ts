@@ -83,7 +83,10 @@ async function commit(vm: Vm, snapshotId: string, layers: readonly Overlay[]): P
   vm.deps.step('merge-committed')
   for (const { disk, layer } of layers) {
     const old = disk.chain
-    disk.chain = new Chain(old.layers.filter(candidate => candidate !== layer))
+    disk.chain = new Chain(
+      old.layers.filter(candidate => candidate !== layer),
+      old,
+    )
     await old.idle()
     await layer.close()
   }

@@ -193,3 +193,23 @@ test('a full file system: ENOSPC for the guest, nothing corrupt, and all goes on
     fs.rmdirSync(mount)
   }
 })
+
+test('a disk over several files shrinks and grows again without old bytes coming back', async () => {
+  const TiB = 2 ** 40
+  const { id } = await create(20 * TiB)
+  const files = () => fs.readdirSync(`${folder}/${id}`).filter(name => /img(\.\d)?$/.test(name))
+  expect(files()).toEqual(['ide0.img', 'ide0.img.1', 'ide0.img.2'])
+  const write = async (offset: number) => await (await store.openDisk(id, 'ide0')).write(offset, Buffer.alloc(8192, 7), false)
+  const read = async (offset: number) => {
+    const bytes = Buffer.alloc(8192)
+    await (await store.openDisk(id, 'ide0')).read(offset, bytes)
+    return bytes
+  }
+  // Over the border of two files, and in the last one.
+  for (const offset of [8 * TiB - 4096, 20 * TiB - 8192]) await write(offset)
+  expect((await read(8 * TiB - 4096)).equals(Buffer.alloc(8192, 7))).toBe(true)
+  await store.resizeDisk(id, 'ide0', TiB)
+  expect(files()).toEqual(['ide0.img'])
+  await store.resizeDisk(id, 'ide0', 20 * TiB)
+  for (const offset of [8 * TiB - 4096, 20 * TiB - 8192]) expect((await read(offset)).equals(Buffer.alloc(8192))).toBe(true)
+})

@@ -50,7 +50,7 @@ export async function takeSnapshot(vm: Vm, given: { readonly name: string; reado
     await vm.commit(next)
     vm.deps.step('snapshot-committed')
     for (const { disk, overlay, tracker, fresh } of prepared) {
-      disk.chain = new Chain([...disk.chain.layers, overlay])
+      disk.chain = new Chain([...disk.chain.layers, overlay], disk.chain)
       if (tracker === undefined || fresh === undefined) continue
       tracker.folding = tracker.bitmap
       tracker.bitmap = fresh
