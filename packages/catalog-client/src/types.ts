@@ -207,7 +207,7 @@ export interface RangeResult {
   readonly pages: string
   /** Backup: packs and maps this range wrote. */
   readonly objects: readonly { readonly key: string; readonly size: number; readonly kind: 'pack' | 'map' }[]
-  /** Restore: damaged extents that could not be restored. */
+  /** Restore: damaged extents that could not be restored. Backup: parts whose page in the parent is damaged, so that all of them were read again. */
   readonly damage: readonly (Extent & { readonly code: string })[]
   /** Milliseconds waited for each. */
   readonly time: { readonly source: number; readonly cpu: number; readonly store: number }

@@ -162,17 +162,22 @@ describe('an incremental', () => {
     expect(root.pages).toEqual([])
   })
 
-  test('of a parent whose map is gone or damaged says so', async () => {
+  test.each(['MAP_MISSING', 'MAP_DAMAGED'])('of a parent page that is %s reads all of that page again, and says so', async code => {
     const full = await seal('full', SIZE, await copy(new MemoryBackend(Uint8Array.from(content)), whole(SIZE)))
     const mapKey = [...store.objects.keys()].find(key => key.startsWith('maps/'))!
     const map = store.objects.get(mapKey)!
-    const named = [{ offset: 0, length: 1 }]
     repository = await openRepository(store)
-    store.objects.delete(mapKey)
-    await expect(copy(new MemoryBackend(SIZE), named, full.key)).rejects.toMatchObject({ code: 'MAP_MISSING' })
-    map[100]! ^= 1
-    store.objects.set(mapKey, map)
-    await expect(copy(new MemoryBackend(SIZE), named, full.key)).rejects.toMatchObject({ code: 'MAP_DAMAGED' })
+    if (code === 'MAP_MISSING') store.objects.delete(mapKey)
+    else map[100]! ^= 1
+    const changed = Uint8Array.from(content)
+    changed.set(randomBytes(GRANULE), 3 * GRANULE)
+
+    // CBT named one granule only; the other pages of the range are not touched.
+    const result = await copy(new MemoryBackend(changed), [{ offset: 3 * GRANULE, length: GRANULE }], full.key)
+    expect(result.damage).toEqual([{ offset: 0, length: Math.min(SIZE, 1024 * BLOCK), code }])
+    const { root } = await seal('incremental', SIZE, result, full.root)
+    if (code === 'MAP_DAMAGED') map[100]! ^= 1
+    expect((await restored(root)).subarray(0, 1024 * BLOCK).equals(changed.subarray(0, 1024 * BLOCK))).toBe(true)
   })
 
   test('of a disk of another size than the parent is refused', async () => {

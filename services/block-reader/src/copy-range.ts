@@ -53,7 +53,7 @@ export async function copyRange(task: CopyTask, { source, repository, signal, on
   const packs = repository.packWriter({ signal })
   const counts = { read: 0, unchanged: 0, zero: 0 }
   try {
-    for await (const span of readAhead(task.extents, task, source, waited)) {
+    for await (const span of readAhead(pages.toRead(task.extents), task, source, waited)) {
       signal.throwIfAborted()
       await copySpan(span, { task, pages, packs, counts })
       onProgress?.({ read: counts.read, written: packs.storedBytes })
@@ -68,7 +68,7 @@ export async function copyRange(task: CopyTask, { source, repository, signal, on
       written: stored.reduce((sum, object) => sum + object.size, 0),
       pages: encodePageRefs(map.refs).toString('base64'),
       objects: stored,
-      damage: [],
+      damage: pages.damaged,
       time: inMs({ source: waited.source, store: storeMs, cpu: performance.now() - started - waited.source - storeMs }),
     }
   } catch (error) {

@@ -1,18 +1,39 @@
 import { blocksInPage, PAGE_BLOCKS, Page, type PageRef, pageBytes } from '@varve/block-map'
-import type { Extent } from '@varve/cbt'
+import { type Extent, mergeExtents } from '@varve/cbt'
+import { errorReport } from '@varve/errors'
 import type { Repository } from '@varve/repository'
 import type { DiskGeometry } from './block-spans.ts'
 import { BlockReaderError } from './errors.ts'
 
-/** The pages that a range touches, to be brought up to date block by block: the parent's, or empty ones. */
+/** Part of a disk whose page in the parent can't be read any more, and why. */
+export interface DamagedPage extends Extent {
+  readonly code: string
+}
+
+/** A page that is gone or altered in the repository. Anything else (a store that does not answer) is no damage. */
+const DAMAGE: ReadonlySet<string> = new Set(['MAP_DAMAGED', 'MAP_MISSING', 'MAP_CORRUPT', 'MAP_VERSION_UNKNOWN'])
+
+/**
+ * The pages that a range touches, to be brought up to date block by block: the parent's, or empty ones.
+ *
+ * The snapshot holds the whole disk, so a page of the parent that is damaged is no reason to give up: it begins empty and all of it is
+ * read, not just what changed. The new point is then sounder than its parent. It is always said (`damaged`).
+ */
 export class RangePages {
   readonly #pages: ReadonlyMap<number, Page>
+  readonly damaged: readonly DamagedPage[]
 
-  private constructor(pages: ReadonlyMap<number, Page>) {
+  private constructor(pages: ReadonlyMap<number, Page>, damaged: readonly DamagedPage[]) {
     this.#pages = pages
+    this.damaged = damaged
   }
 
-  /** @throws RepositoryError MAP_MISSING, MAP_DAMAGED, BlockReaderError PARENT_DIFFERS */
+  /** What must be read: the extents, and all of each damaged page. */
+  toRead(extents: readonly Extent[]): readonly Extent[] {
+    return this.damaged.length === 0 ? extents : mergeExtents([...extents, ...this.damaged])
+  }
+
+  /** @throws RepositoryError when the store does not answer, BlockReaderError PARENT_DIFFERS */
   static async load(
     extents: readonly Extent[],
     geometry: DiskGeometry,
@@ -22,6 +43,11 @@ export class RangePages {
   ): Promise<RangePages> {
     const { diskSize, blockSize } = geometry
     const pages = new Map<number, Page>()
+    const damaged: DamagedPage[] = []
+    const damage = (index: number, code: string): void => {
+      const offset = index * pageBytes(blockSize)
+      damaged.push({ offset, length: Math.min(pageBytes(blockSize), diskSize - offset), code })
+    }
     for (const index of touchedPages(extents, geometry)) pages.set(index, Page.empty(index, blocksInPage(diskSize, blockSize, index)))
     if (parentRootKey !== null) {
       const root = await repository.getRoot(parentRootKey, { signal })
@@ -32,14 +58,14 @@ export class RangePages {
         )
       }
       const refs = [...pages.keys()].map(index => findRef(root.pages, index)).filter(ref => ref !== undefined)
-      for (const page of await repository.getPages(refs, { signal })) {
+      for (const page of await readPages(refs, repository, damage, signal)) {
         if (page.blockCount !== blocksInPage(diskSize, blockSize, page.pageIndex)) {
           throw new BlockReaderError('PARENT_DIFFERS', `page ${page.pageIndex} of root ${parentRootKey} has ${page.blockCount} blocks`)
         }
         pages.set(page.pageIndex, page)
       }
     }
-    return new RangePages(pages)
+    return new RangePages(pages, damaged)
   }
 
   /** In order of the disk. */
@@ -51,6 +77,31 @@ export class RangePages {
   of(blockIndex: number): { readonly page: Page; readonly at: number } {
     return { page: this.#pages.get(Math.floor(blockIndex / PAGE_BLOCKS))!, at: blockIndex % PAGE_BLOCKS }
   }
+}
+
+/** All at once; only when that meets damage one by one, to learn which. */
+async function readPages(
+  refs: readonly PageRef[],
+  repository: Pick<Repository, 'getPages'>,
+  damage: (pageIndex: number, code: string) => void,
+  signal: AbortSignal,
+): Promise<readonly Page[]> {
+  try {
+    return await repository.getPages(refs, { signal })
+  } catch (error) {
+    if (!DAMAGE.has(errorReport(error).code)) throw error
+  }
+  const sound: Page[] = []
+  for (const ref of refs) {
+    try {
+      sound.push(...(await repository.getPages([ref], { signal })))
+    } catch (error) {
+      const { code } = errorReport(error)
+      if (!DAMAGE.has(code)) throw error
+      damage(ref.pageIndex, code)
+    }
+  }
+  return sound
 }
 
 function* touchedPages(extents: readonly Extent[], { blockSize }: DiskGeometry): Generator<number> {

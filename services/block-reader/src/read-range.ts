@@ -1,5 +1,5 @@
 import type { Catalog, RangeForWork } from '@varve/catalog-client'
-import { type Logger, sleep } from '@varve/runtime'
+import { formatBytes, type Logger, sleep } from '@varve/runtime'
 import type { CopyProgress } from './copy-range.ts'
 import type { DiskSources } from './disk-source.ts'
 import { BlockReaderError } from './errors.ts'
@@ -33,6 +33,13 @@ export async function readRange(rangeId: string, { catalog, sources, lanes, log 
   try {
     const task = { diskSize, blockSize, extents, parentRootKey, source }
     const result = await lanes.run(task, { signal: watch.signal, onProgress: watch.onProgress })
+    // Before the report: the last one moves the run on, and a run that ends takes no more notes.
+    for (const { offset, length, code } of result.damage) {
+      await catalog.addNote(
+        range.runId,
+        `Disk ${range.diskId}: the block map of the parent is damaged at ${formatBytes(offset)} (${code}); ${formatBytes(length)} were read again in whole.`,
+      )
+    }
     const { accepted } = await catalog.completeRange(rangeId, result)
     const { read, written, unchanged, zero, time } = result
     const ms = Math.round(performance.now() - started)

@@ -39,11 +39,13 @@ export function addHttpFaults(app: App, faults: Faults): void {
     if (reply.statusCode >= 400 || request.url.startsWith('/varve-test/')) return payload
     const fault = faults.take('answer-merge', { method: request.method, path: request.url })
     const over = fault?.params?.data
-    return isObject(over) && isObject(payload) ? mergeAnswer(payload, over) : payload
+    if (!isObject(over)) return payload
+    if (Array.isArray(payload)) return payload.map(row => (isObject(row) ? merge(row, over) : row))
+    return isObject(payload) ? mergeAnswer(payload, over) : payload
   })
 }
 
-/** A page: over every row; else over the answer itself. Lists are merged by `id` where both sides have one, so that one disk can be changed. */
+/** A page (or a plain list): over every row; else over the answer itself. Lists are merged by `id` where both sides have one, so that one disk can be changed. */
 function mergeAnswer(answer: Record<string, unknown>, over: Record<string, unknown>): Record<string, unknown> {
   if (Array.isArray(answer.data) && 'total_size' in answer) {
     return { ...answer, data: answer.data.map(row => (isObject(row) ? merge(row, over) : row)) }
