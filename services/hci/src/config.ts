@@ -16,6 +16,12 @@ export const HciConfig = Type.Object({
   /** TCP port of the NBD server for backup applications; 40809 is the first of HCI's range. */
   VARVE_HCI_BACKUP_NBD_PORT: Port(40809),
 
+  /** TLS of that server: off, both (a second port beside the plain one), required (the one port takes nothing else). */
+  VARVE_HCI_BACKUP_NBD_TLS: Type.Enum(['off', 'both', 'required'], { default: 'both' }),
+
+  /** TCP port of the NBD server with TLS where there are both; 40810 is the second of HCI's range. */
+  VARVE_HCI_BACKUP_NBD_TLS_PORT: Port(40810),
+
   /** Host name or address that leases name for the NBD port; empty = VARVE_HCI_HOST. Set it behind address translation. */
   VARVE_HCI_ADVERTISE_HOST: Type.Optional(Type.String()),
 

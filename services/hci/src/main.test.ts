@@ -28,6 +28,7 @@ function environment(more: Record<string, string> = {}): Record<string, string> 
     VARVE_HCI_PASSWORD: ACCOUNT.password,
     VARVE_HCI_PORT: '0',
     VARVE_HCI_BACKUP_NBD_PORT: '0',
+    VARVE_HCI_BACKUP_NBD_TLS_PORT: '0',
     ...more,
   }
 }

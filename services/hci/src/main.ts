@@ -26,6 +26,8 @@ function optionsOf(config: HciConfig): HciOptions {
     backupNbd: {
       host,
       port: config.VARVE_HCI_BACKUP_NBD_PORT,
+      tls: config.VARVE_HCI_BACKUP_NBD_TLS,
+      tlsPort: config.VARVE_HCI_BACKUP_NBD_TLS_PORT,
       ...(config.VARVE_HCI_ADVERTISE_HOST === undefined ? {} : { advertiseHost: config.VARVE_HCI_ADVERTISE_HOST }),
     },
     ...(config.VARVE_HCI_GUEST_NBD_PORT === undefined ? {} : { guestNbd: { host, port: config.VARVE_HCI_GUEST_NBD_PORT } }),

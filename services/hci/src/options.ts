@@ -10,6 +10,8 @@ export interface Listen {
   readonly port?: number
 }
 
+export type TlsMode = 'off' | 'both' | 'required'
+
 /** What `startHci` takes. Everything but the folder, the accounts and the log has a default. */
 export interface HciOptions {
   /** Created when absent: `datastore/`, leases, tasks, login key, guest socket. One process at a time. */
@@ -19,8 +21,11 @@ export interface HciOptions {
   readonly log: Logger
   /** The SCP OpenAPI, plain HTTP. */
   readonly listen?: Listen
-  /** NBD for backup applications. `advertiseHost` is what leases name (default: `host`). */
-  readonly backupNbd?: Listen & { readonly advertiseHost?: string }
+  /**
+   * NBD for backup applications. `advertiseHost` is what leases name (default: `host`). `tls`: none, a second port with it beside the plain
+   * one (the default), or the one port only with it; with `faults` there is none.
+   */
+  readonly backupNbd?: Listen & { readonly advertiseHost?: string; readonly tls?: TlsMode; readonly tlsPort?: number }
   /** NBD for guests over TCP; without it guests use the socket only. */
   readonly guestNbd?: Listen
   /** Unix socket of the guest listener (default `<dataDir>/guest.sock`). */
@@ -63,6 +68,8 @@ export function settle(options: HciOptions) {
     backupNbd: {
       host: backupHost,
       port: options.backupNbd?.port ?? 0,
+      tls: options.backupNbd?.tls ?? 'both',
+      tlsPort: options.backupNbd?.tlsPort ?? 0,
       advertiseHost: options.backupNbd?.advertiseHost ?? (backupHost === '0.0.0.0' || backupHost === '::' ? '127.0.0.1' : backupHost),
     },
     guestNbd: options.guestNbd && { host: options.guestNbd.host ?? '127.0.0.1', port: options.guestNbd.port ?? 0 },

@@ -56,7 +56,7 @@ export async function startGuestExports(deps: {
     if (tcp !== undefined) closer.add('guest port', () => tcp.close())
     return {
       socket: settings.guestSocket,
-      tcp: tcp && { host: settings.guestNbd?.host ?? '127.0.0.1', port: tcpAddress(tcp).port },
+      tcp: tcp && { host: settings.guestNbd?.host ?? '127.0.0.1', port: tcpAddress(tcp.address).port },
       async closeVm(vm) {
         const names = vm.disks.flatMap(disk => [`${vm.id}/${disk.id}`, `${vm.name}/${disk.id}`])
         await Promise.all(names.flatMap(name => [local.closeExport(name), tcp?.closeExport(name)]))

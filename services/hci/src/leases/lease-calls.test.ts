@@ -153,5 +153,8 @@ test('unknown VM and unknown lease', async () => {
   expect((await hci.call('DELETE', `${RESOURCES}/nope`)).status).toBe(404)
   expect((await hci.call('GET', `${RESOURCES}/supports?server_id=nope`)).status).toBe(404)
   const vm = await hci.createVm('lease-supports')
-  expect((await hci.call('GET', `${RESOURCES}/supports?server_id=${vm}`)).data).toEqual({ versions: ['6.10.0'], transport_modes: ['nbd'] })
+  expect((await hci.call('GET', `${RESOURCES}/supports?server_id=${vm}`)).data).toEqual({
+    versions: ['6.10.0'],
+    transport_modes: ['nbd', 'nbd_ssl'],
+  })
 })

@@ -54,7 +54,7 @@ export function addLeaseRoutes(app: App, platform: Platform): void {
     { schema: { querystring: Type.Object({ server_id: Type.String() }) } },
     async request => {
       datastore.getVm(request.query.server_id)
-      return { versions: ['6.10.0'], transport_modes: ['nbd'] }
+      return { versions: ['6.10.0'], transport_modes: platform.backups.transports }
     },
   )
 
@@ -66,8 +66,7 @@ export function addLeaseRoutes(app: App, platform: Platform): void {
       remain_time: remainSeconds(lease, Date.now()),
       status: lease.status,
       host_id: inventory.host.id,
-      // No TLS here, so no authority to trust.
-      ca_cert: '',
+      ca_cert: platform.backups.caCert,
       data_access: lease.status === 'running' ? platform.backups.dataAccess(lease) : null,
     }
   })
