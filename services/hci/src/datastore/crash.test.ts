@@ -170,7 +170,8 @@ class Ordeal {
           this.#dying.add(victim.record.id)
           await child.call({ op: 'delete', vm: this.vm, snapshot: victim.record.id })
           this.counts.deletes += 1
-          this.snapshots = this.snapshots.slice(-8)
+          // Some that are gone stay known: their checkpoints must still be answered for.
+          this.snapshots = this.snapshots.filter((known, i) => i >= this.snapshots.length - 8 || !this.#dying.has(known.record.id))
         }
       }
     } catch (error) {

@@ -15,13 +15,15 @@ export class CrashProcess {
   readonly #clients: NbdClient[] = []
   #ids = 0
   #dead = false
+  #end = ''
 
   private constructor(child: ChildProcess, socket: string) {
     this.#child = child
     this.socket = socket
     this.exited = new Promise(resolve => {
-      child.once('exit', () => {
+      child.once('exit', (code, signal) => {
         this.#dead = true
+        this.#end = signal ?? `exit code ${code}`
         for (const { reject } of this.#waiting.values()) reject(new Error('the child is dead'))
         this.#waiting.clear()
         resolve()
@@ -48,7 +50,9 @@ export class CrashProcess {
       })
       void process_.exited.then(() => resolve(false))
     })
-    return (await ready) ? process_ : undefined
+    if (await ready) return process_
+    if (process_.#end !== 'SIGKILL') throw new Error(`the child could not start: ${process_.#end}`)
+    return undefined
   }
 
   get dead(): boolean {
