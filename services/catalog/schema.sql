@@ -113,7 +113,9 @@ create table varve.platforms (
   url text not null,
   credentials jsonb not null,
   created_at timestamp with time zone not null default now(),
+  transport text,
   constraint platforms_kind_check CHECK ((kind = 'scp'::text)),
+  constraint platforms_transport_check CHECK ((transport = ANY (ARRAY['nbd'::text, 'nbd_ssl'::text]))),
   constraint platforms_pkey PRIMARY KEY (id),
   constraint platforms_name_key UNIQUE (name)
 );

@@ -36,6 +36,7 @@ export const newPlatform = matching<Omit<PlatformWithCredentials, 'id' | 'create
     name: Type.String({ minLength: 1, maxLength: 200 }),
     kind: Type.Literal('scp'),
     url: Type.String({ minLength: 1, maxLength: 2048 }),
+    transport: Type.Optional(Type.Union([Type.Literal('nbd'), Type.Literal('nbd_ssl')])),
     credentials: Type.Union([Type.Object({ username: name(), password: name() }), Type.Object({ accessKey: name(), secretKey: name() })]),
   }),
 )

@@ -35,6 +35,8 @@ export interface Platform {
   readonly name: string
   readonly kind: 'scp'
   readonly url: string
+  /** How disk data travels: NBD in plain text or over TLS. Absent: TLS where the platform offers it. */
+  readonly transport?: 'nbd' | 'nbd_ssl' | undefined
   readonly createdAt: string
 }
 /** Internal only: never leaves through the public API. */

@@ -5,6 +5,7 @@ export interface PlatformInfo {
   readonly name: string
   readonly kind: string
   readonly url: string
+  readonly transport: 'nbd' | 'nbd_ssl' | null
   readonly createdAt: string
   readonly inventory: { readonly readAt: string | null; readonly code: string | null; readonly message: string | null }
 }

@@ -58,7 +58,12 @@ export interface DiskAddress {
   readonly host: string
   readonly port: number
   readonly exportName: string
+  /** NBD over TLS: the authority that issued the server's certificate, PEM. Absent: plain text. */
+  readonly tls?: { readonly ca: string }
 }
+
+/** How disk data travels, in the vendor's words: NBD in plain text or over TLS. */
+export type NbdTransport = 'nbd' | 'nbd_ssl'
 
 /**
  * One platform, as the backup application sees it. Each method waits for the platform's task to end and throws a
@@ -130,4 +135,6 @@ export interface PlatformConnection {
   readonly credentials:
     | { readonly username: string; readonly password: string }
     | { readonly accessKey: string; readonly secretKey: string }
+  /** Absent: TLS where the platform offers it. `nbd_ssl` never goes back to plain text. */
+  readonly transport?: NbdTransport | undefined
 }

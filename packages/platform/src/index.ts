@@ -3,6 +3,7 @@ export type {
   DiskAddress,
   Lease,
   LeaseType,
+  NbdTransport,
   PlatformConnection,
   PlatformDisk,
   PlatformDriver,

@@ -43,7 +43,14 @@ test('adding a platform proves it, reads its VMs and never gives the credentials
   expect((await call('GET', '/v1/vms')).body.items).toHaveLength(SCRIPTED_VMS.length)
 })
 
+test('a platform keeps the transport that was asked for', async () => {
+  const added = await call('POST', '/v1/platforms', { ...NEW_PLATFORM, name: 'plain', transport: 'nbd' })
+  expect(added.body.transport).toBe('nbd')
+  expect((await call('POST', '/v1/platforms', { ...NEW_PLATFORM, name: 'chosen by the platform' })).body.transport).toBe(null)
+})
+
 test.each([
+  ['another transport', { transport: 'hotadd' }, 400, 'BAD_REQUEST'],
   ['no answer', { url: 'http://nowhere.test' }, 503, 'PLATFORM_UNREACHABLE'],
   ['wrong password', { credentials: { username: 'u', password: 'wrong' } }, 422, 'PLATFORM_AUTH_FAILED'],
   ['credentials inside the URL', { url: 'http://u:p@scp.test' }, 422, 'PLATFORM_ADDRESS_INVALID'],

@@ -92,10 +92,10 @@ export function createInventory({ catalog, openPlatform, log, maxAge, patience, 
 
 async function withDriver<T>(
   openPlatform: OpenPlatform,
-  { id, kind, url, credentials }: PlatformConnection | PlatformWithCredentials,
+  { id, kind, url, credentials, transport }: PlatformConnection | PlatformWithCredentials,
   use: (driver: PlatformDriver) => Promise<T>,
 ): Promise<T> {
-  const driver = await openPlatform({ id, kind, url, credentials })
+  const driver = await openPlatform({ id, kind, url, credentials, transport })
   try {
     return await use(driver)
   } finally {

@@ -94,6 +94,12 @@ test('platforms: credentials only where they are needed, a name once, deletion o
   expect(platform).not.toHaveProperty('credentials')
   expect(JSON.stringify(await t.catalog.listPlatforms())).not.toContain('password')
   expect((await t.catalog.getPlatform(platform.id)).credentials).toEqual(PLATFORM.credentials)
+  expect(platform).not.toHaveProperty('transport')
+  await expect(t.catalog.addPlatform({ ...PLATFORM, name, transport: 'nbd' })).rejects.toMatchObject({ code: 'CONFLICT' })
+  const plain = { ...PLATFORM, name: randomUUID(), transport: 'nbd' as const }
+  const { id } = await t.catalog.addPlatform(plain)
+  expect((await t.catalog.addPlatform(plain)).id).toBe(id)
+  expect((await t.catalog.getPlatform(id)).transport).toBe('nbd')
   await expect(t.catalog.addPlatform({ ...PLATFORM, name, url: 'https://other' })).rejects.toMatchObject({ code: 'CONFLICT' })
   const vmId = await addVm(t.catalog)
   const { platformId } = await t.catalog.getVm(vmId)

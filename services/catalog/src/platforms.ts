@@ -6,6 +6,7 @@ interface PlatformRow {
   name: string
   kind: 'scp'
   url: string
+  transport: Platform['transport'] | null
   credentials: PlatformWithCredentials['credentials']
   created_at: string
 }
@@ -13,14 +14,15 @@ interface PlatformRow {
 /** The same platform again is the one that is there; its name with anything else different is CONFLICT. */
 export async function addPlatform(db: Database, platform: Omit<PlatformWithCredentials, 'id' | 'createdAt'>): Promise<Platform> {
   return db.transaction(async sql => {
-    const values = [platform.name, platform.kind, platform.url, JSON.stringify(platform.credentials)]
+    const values = [platform.name, platform.kind, platform.url, JSON.stringify(platform.credentials), platform.transport ?? null]
     const added = await sql.query<PlatformRow>(
-      `insert into varve.platforms (name, kind, url, credentials) values ($1, $2, $3, $4) on conflict (name) do nothing returning *`,
+      `insert into varve.platforms (name, kind, url, credentials, transport) values ($1, $2, $3, $4, $5) on conflict (name) do nothing returning *`,
       values,
     )
     if (added.rows[0] !== undefined) return toPlatform(added.rows[0])
     const { rows } = await sql.query<PlatformRow>(
-      `select * from varve.platforms where name = $1 and kind = $2 and url = $3 and credentials = $4::jsonb`,
+      `select * from varve.platforms where name = $1 and kind = $2 and url = $3 and credentials = $4::jsonb
+         and transport is not distinct from $5`,
       values,
     )
     if (rows[0] === undefined)
@@ -52,5 +54,6 @@ export async function deletePlatform(db: Database, id: string): Promise<void> {
 }
 
 function toPlatform(row: PlatformRow): Platform {
-  return { id: row.id, name: row.name, kind: row.kind, url: row.url, createdAt: row.created_at }
+  const { id, name, kind, url, transport, created_at } = row
+  return { id, name, kind, url, ...(transport === null ? {} : { transport }), createdAt: created_at }
 }

@@ -26,8 +26,8 @@ export class Platforms {
   }
 
   async #connect(platformId: string): Promise<PlatformDriver> {
-    const { id, kind, url, credentials } = await this.#catalog.getPlatform(platformId)
-    return this.#open({ id, kind, url, credentials })
+    const { id, kind, url, credentials, transport } = await this.#catalog.getPlatform(platformId)
+    return this.#open({ id, kind, url, credentials, transport })
   }
 
   async close(): Promise<void> {

@@ -1,4 +1,4 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import type { Items, PlatformInfo } from '../api-types.ts'
 import { CliError } from '../errors.ts'
 import { findPlatform } from '../lookup.ts'
@@ -15,6 +15,7 @@ interface AddOptions {
   readonly accessKey?: string
   readonly secretKey?: string
   readonly secretStdin?: true
+  readonly transport?: 'nbd' | 'nbd_ssl'
   readonly json?: true
 }
 
@@ -31,6 +32,12 @@ export function platformCommand(program: Command, session: Session): void {
     .option('--access-key <id>', 'access key, instead of user name and password')
     .option('--secret-key <text>', 'secret key; better: --secret-stdin, or type it when asked')
     .option('--secret-stdin', 'read the password or secret key from standard input')
+    .addOption(
+      new Option('--transport <mode>', 'disk data over TLS (nbd_ssl) or in plain text (nbd); default: TLS where offered').choices([
+        'nbd',
+        'nbd_ssl',
+      ]),
+    )
     .addOption(JSON_OPTION)
     .addHelpText(
       'after',
@@ -41,7 +48,13 @@ Examples:
     )
     .action(async (name: string, options: AddOptions) => {
       const credentials = await credentialsOf(session, options)
-      const added = await session.api().post<PlatformInfo>('/v1/platforms', { name, kind: 'scp', url: options.url, credentials })
+      const added = await session.api().post<PlatformInfo>('/v1/platforms', {
+        name,
+        kind: 'scp',
+        url: options.url,
+        transport: options.transport,
+        credentials,
+      })
       if (options.json) return session.print(JSON.stringify(added, null, 2))
       session.print(`${added.name} added (${shortId(added.id)})`)
       if (added.inventory.code !== null)

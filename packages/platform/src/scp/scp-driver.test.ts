@@ -26,6 +26,15 @@ async function start(routes: Routes, options: ScpOptions = {}): Promise<{ scp: S
   open.push(scp, driver)
   return { scp, driver }
 }
+/** Any certificate: its time does not matter here. */
+const CA_DER = [
+  'MIIBeTCCAR+gAwIBAgIUEKTJ2wvUXiUmSwPS6+E47eaItRgwCgYIKoZIzj0EAwIwEjEQMA4GA1UEAwwHVGVzdCBDQTAeFw0yNjExMjMwMDIzMTdaFw0yNjEx',
+  'MjUwMDIzMTdaMBIxEDAOBgNVBAMMB1Rlc3QgQ0EwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAS/A5x+81YyUyGemxbOHo/Ws7dosUR7d23mshvuQjdm37nL',
+  'zdZKlB1n6UJnPYIfbAJRvO9jC9eAWcetEuj0YZhMo1MwUTAdBgNVHQ4EFgQUBrjWAj6CtLMcvKe1ZQeQLYuqdsUwHwYDVR0jBBgwFoAUBrjWAj6CtLMcvKe1',
+  'ZQeQLYuqdsUwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiBaoacDcs91o4T/y3Oa6rnDk31SlmnRxMK+xItXvVIy+QIhALz4UIn1GhzHi/1Z',
+  'GXofdxXN1j/Z5z92pSjiI2vcxrQ0',
+].join('\n')
+
 const TASK = { data: { task_id: 't' } }
 const SERVER = {
   id: 'vm',
@@ -299,6 +308,32 @@ describe('leases', () => {
     expect(await code(driver.renewLease('a:b', 120))).toBe('LEASE_LOST')
     expect(await code(driver.diskAddress('a:b', 'ide0'))).toBe('LEASE_LOST')
     await driver.releaseLease('a:b')
+  })
+
+  test('TLS where it is offered and not declined; asked for, plain text is never taken', async () => {
+    const plain = { transport: 'nbd', host: 'h', port: 1, secret: 's' }
+    const both = { ...plain, tls_port: 2 }
+    const only = { transport: 'nbd_ssl', host: 'h', port: 3, secret: 's' }
+    const at = async (access: unknown, transport?: 'nbd' | 'nbd_ssl', ca_cert: unknown = CA_DER) => {
+      const { scp } = await start({ 'GET backup-resources/a:b': { data: { ...running, ca_cert, data_access: access } } })
+      const driver = openScpDriver({ ...scp.connection, transport })
+      try {
+        const { port, tls } = await driver.diskAddress('a:b', 'ide0')
+        return [port, tls?.ca.split('\n')[0]]
+      } catch (error) {
+        return (error as PlatformError).code
+      } finally {
+        await driver.close()
+      }
+    }
+    const pem = '-----BEGIN CERTIFICATE-----'
+    expect(await at(plain)).toEqual([1, undefined])
+    expect(await at(both)).toEqual([2, pem])
+    expect(await at(only)).toEqual([3, pem])
+    expect(await at(both, 'nbd')).toEqual([1, undefined])
+    expect(await at(only, 'nbd')).toBe('PLATFORM_REFUSED')
+    expect(await at(plain, 'nbd_ssl')).toBe('PLATFORM_REFUSED')
+    for (const broken of ['', null, 'bm90IGEgY2VydGlmaWNhdGU=']) expect(await at(both, 'nbd_ssl', broken)).toBe('PLATFORM_ANSWER_INVALID')
   })
 
   test.each([

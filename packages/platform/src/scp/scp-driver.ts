@@ -27,7 +27,7 @@ const versionAnswer = answerCheck(Type.Object({ build_version: Type.String({ min
  * first call. @throws PlatformError PLATFORM_REFUSED when the connection's `url` is not an http or https URL.
  */
 export function openScpDriver(connection: PlatformConnection, options: ScpOptions = {}): PlatformDriver {
-  return new ScpDriver(new ScpClient(connection, options), options)
+  return new ScpDriver(new ScpClient(connection, options), options, connection.transport)
 }
 
 class ScpDriver implements PlatformDriver {
@@ -36,13 +36,15 @@ class ScpDriver implements PlatformDriver {
   readonly #snapshots: Snapshots
   readonly #cbt: Cbt
   readonly #leases: Leases
+  readonly #transport: PlatformConnection['transport']
 
-  constructor(client: ScpClient, options: ScpOptions) {
+  constructor(client: ScpClient, options: ScpOptions, transport: PlatformConnection['transport']) {
     this.#client = client
     this.#snapshots = new Snapshots(client, options)
     this.#servers = new Servers(client, this.#snapshots, options)
     this.#cbt = new Cbt(client, options)
     this.#leases = new Leases(client, options)
+    this.#transport = transport
   }
 
   async version(signal?: AbortSignal): Promise<string> {
@@ -106,7 +108,7 @@ class ScpDriver implements PlatformDriver {
   }
 
   async diskAddress(leaseId: string, diskId: string, snapshotId?: string, signal?: AbortSignal): Promise<DiskAddress> {
-    return addressOf(await this.#leases.read(leaseId, signal), diskId, snapshotId)
+    return addressOf(await this.#leases.read(leaseId, signal), diskId, snapshotId, this.#transport)
   }
 
   createVm(config: VmConfig, name: string, clientToken: string, signal?: AbortSignal): Promise<string> {

@@ -36,10 +36,10 @@ export function platformRoutes(app: App, { catalog, inventory }: ApiContext): vo
       },
     },
     async (request, reply) => {
-      const { name, kind, credentials } = request.body
+      const { name, kind, credentials, transport } = request.body
       const url = platformUrl(request.body.url)
-      await inventory.prove({ id: randomUUID(), kind, url, credentials })
-      const platform = await catalog.addPlatform({ name, kind, url, credentials })
+      await inventory.prove({ id: randomUUID(), kind, url, credentials, transport })
+      const platform = await catalog.addPlatform({ name, kind, url, credentials, transport })
       // The platform is added whatever becomes of the first reading; GET tells what became of it.
       await inventory.sync(platform.id).catch(() => {})
       return reply.code(201).header('location', `/v1/platforms/${platform.id}`).send(platformAnswer(platform, inventory))
@@ -81,8 +81,8 @@ export function platformRoutes(app: App, { catalog, inventory }: ApiContext): vo
   )
 }
 
-function platformAnswer({ id, name, kind, url, createdAt }: Platform, inventory: Inventory): PlatformAnswer {
-  return { id, name, kind, url, createdAt, inventory: { ...inventory.lastReading(id) } }
+function platformAnswer({ id, name, kind, url, transport, createdAt }: Platform, inventory: Inventory): PlatformAnswer {
+  return { id, name, kind, url, transport: transport ?? null, createdAt, inventory: { ...inventory.lastReading(id) } }
 }
 
 /** @throws ApiError PLATFORM_ADDRESS_INVALID */

@@ -1,12 +1,17 @@
 import { type Static, Type } from '@varve/runtime'
 import { Id, nullable, Time } from './common.ts'
 
+const Transport = Type.Union([Type.Literal('nbd'), Type.Literal('nbd_ssl')], {
+  description: 'How disk data travels: NBD in plain text (`nbd`) or over TLS (`nbd_ssl`). Without it: TLS where the platform offers it.',
+})
+
 export const PlatformSchema = Type.Object(
   {
     id: Id,
     name: Type.String({ examples: ['cluster-a'] }),
     kind: Type.Literal('scp'),
     url: Type.String({ examples: ['https://scp.example:4430'] }),
+    transport: nullable(Transport),
     createdAt: Time,
     inventory: Type.Object(
       {
@@ -33,6 +38,7 @@ export const NewPlatformSchema = Type.Object(
       description: 'Address of the platform: scheme, host and port.',
       examples: ['https://scp.example:4430'],
     }),
+    transport: Type.Optional(Transport),
     credentials: Type.Union([
       Type.Object(
         { username: secret('User name'), password: secret('Password') },
