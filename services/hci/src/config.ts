@@ -1,4 +1,5 @@
 import { LOG_LEVELS, loadConfig, type Static, Type } from '@varve/runtime'
+import { TLS_MODES } from './options.ts'
 
 const Port = (fallback: number) => Type.Integer({ minimum: 0, maximum: 65535, default: fallback })
 
@@ -17,7 +18,7 @@ export const HciConfig = Type.Object({
   VARVE_HCI_BACKUP_NBD_PORT: Port(40809),
 
   /** TLS of that server: off, both (a second port beside the plain one), required (the one port takes nothing else). */
-  VARVE_HCI_BACKUP_NBD_TLS: Type.Enum(['off', 'both', 'required'], { default: 'both' }),
+  VARVE_HCI_BACKUP_NBD_TLS: Type.Enum([...TLS_MODES], { default: 'both' }),
 
   /** TCP port of the NBD server with TLS where there are both; 40810 is the second of HCI's range. */
   VARVE_HCI_BACKUP_NBD_TLS_PORT: Port(40810),

@@ -10,7 +10,8 @@ export interface Listen {
   readonly port?: number
 }
 
-export type TlsMode = 'off' | 'both' | 'required'
+export const TLS_MODES = ['off', 'both', 'required'] as const
+export type TlsMode = (typeof TLS_MODES)[number]
 
 /** What `startHci` takes. Everything but the folder, the accounts and the log has a default. */
 export interface HciOptions {

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { createLogger, formatBytes, LOG_LEVELS, type LogLevel, runProcess } from '@varve/runtime'
 import type { Hci } from './hci.ts'
 import { startHci } from './hci.ts'
+import { TLS_MODES, type TlsMode } from './options.ts'
 
 const USAGE = `varve hci [--data DIR] [--port N] [--import FILE ... --name NAME] [--json]
 
@@ -11,6 +12,7 @@ The reference platform: VMs' disks with snapshots and changed block tracking, th
   --data DIR         disks live here (default ./platform)
   --port N           SCP OpenAPI on 127.0.0.1:N (default 7443; 0 = any free port)
   --nbd-port N       NBD for backup applications (default: any free port; leases say which)
+  --nbd-tls MODE     off, both (default: a second port with TLS) or required (the one port only with it)
   --guest-port N     NBD for guests over TCP besides the unix socket <data>/guest.sock
   --guest-socket F   the unix socket somewhere else
   --user, --password login of backup applications (default backup / backup: it listens on this machine only)
@@ -31,6 +33,7 @@ export async function runHci(argv: readonly string[]): Promise<number | undefine
       data: { type: 'string', default: './platform' },
       port: { type: 'string', default: '7443' },
       'nbd-port': { type: 'string', default: '0' },
+      'nbd-tls': { type: 'string', default: 'both' },
       'guest-port': { type: 'string' },
       'guest-socket': { type: 'string' },
       user: { type: 'string', default: 'backup' },
@@ -53,7 +56,7 @@ export async function runHci(argv: readonly string[]): Promise<number | undefine
       accounts: [{ username: values.user, password: values.password }],
       log: createLogger('hci', logLevel()),
       listen: { port: portOf(values.port, '--port') },
-      backupNbd: { port: portOf(values['nbd-port'], '--nbd-port') },
+      backupNbd: { port: portOf(values['nbd-port'], '--nbd-port'), tls: tlsOf(values['nbd-tls']) },
       ...(values['guest-port'] === undefined ? {} : { guestNbd: { port: portOf(values['guest-port'], '--guest-port') } }),
       ...(values['guest-socket'] === undefined ? {} : { guestSocket: values['guest-socket'] }),
       ...(values['import-dir'] === undefined ? {} : { importFolder: values['import-dir'] }),
@@ -86,6 +89,12 @@ function portOf(text: string, flag: string): number {
   const port = Number(text)
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new Error(`${flag} is a port number, not ${text}`)
   return port
+}
+
+function tlsOf(text: string): TlsMode {
+  const mode = TLS_MODES.find(known => known === text)
+  if (mode === undefined) throw new Error(`--nbd-tls is ${TLS_MODES.join(', ')}, not ${text}`)
+  return mode
 }
 
 async function importDisks(hci: Hci, files: readonly string[], name: string | undefined, quiet: boolean): Promise<string> {
