@@ -198,6 +198,18 @@ test('a client that puts options behind STARTTLS, or garbage, is dropped; the se
   await client.close()
 })
 
+test('clients that stand still, or leave, in the middle of the TLS handshake are forgotten', async ctx => {
+  if (!openssl) ctx.skip('openssl is not installed')
+  const exports = { open: async () => new MemoryBackend(MiB) }
+  const server = await startNbdServer({ listen: { port: 0 }, tls: good, exports, handshakeMs: 300 })
+  closers.push(() => server.close(1000))
+  await talk(port(server), CLIENT_FLAGS, STARTTLS)
+  await expect.poll(() => server.connections).toBe(0)
+  const gone = connect(port(server), '127.0.0.1', () => gone.write(Buffer.concat([CLIENT_FLAGS, STARTTLS])))
+  gone.on('data', chunk => chunk.length >= 20 && gone.resetAndDestroy())
+  await expect.poll(() => gone.destroyed && server.connections).toBe(0)
+})
+
 test('TLS older than 1.2 is refused', async ctx => {
   if (!openssl) ctx.skip('openssl is not installed')
   const server = await serve(good)
