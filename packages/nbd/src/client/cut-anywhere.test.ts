@@ -44,6 +44,11 @@ async function startCutter(port: number) {
   }
 }
 
+async function certificates() {
+  const directory = await temporaryDirectory()
+  return makeCertificates(directory.path).finally(() => directory.remove())
+}
+
 const MODES = [
   // Every byte of the headers would take long on a busy machine: a stride that shares no factor with their lengths.
   { mode: 'plain text', stride: 17, tail: 0 },
@@ -54,8 +59,7 @@ test.for(MODES)(
   'a $mode connection cut after any byte, either way: typed errors, nothing hangs, the export is closed',
   async ({ mode, stride, tail }, ctx) => {
     if (mode === 'TLS' && !hasTool('openssl')) ctx.skip('openssl is not installed')
-    const directory = await temporaryDirectory()
-    const tls = mode === 'TLS' ? await makeCertificates(directory.path).finally(() => directory.remove()) : undefined
+    const tls = mode === 'TLS' ? await certificates() : undefined
 
     const content = Uint8Array.from({ length: 4096 }, (_, index) => index % 251)
     const backend = new MemoryBackend(content, { granule: 512 })
