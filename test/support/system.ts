@@ -9,7 +9,8 @@ import { openPlatform, type PlatformDriver } from '@varve/platform'
 import { Closer, createLogger } from '@varve/runtime'
 import { type Standalone, type StandaloneOptions, startStandalone } from '@varve/standalone'
 
-export const ROOT = join(import.meta.dirname, '..', '..')
+/** The checkout, also from the built tests in `test/dist`. */
+export const ROOT = join(import.meta.dirname.replace('/test/dist/', '/test/'), '..', '..')
 const VARVE = join(ROOT, 'packages', 'cli', 'bin', 'varve.mjs')
 
 /** The reference platform as a process of its own, which tests may kill and start again on the same folder. */
