@@ -12,4 +12,4 @@ export type { OpenRepositoryOptions, RepositoryFormat } from './repository-forma
 export type { ByteRange, Store, StoredObject } from './store.ts'
 export { MemoryStore } from './stores/memory-store.ts'
 export type { S3Counters } from './stores/s3/s3-counters.ts'
-export { S3Store } from './stores/s3/s3-store.ts'
+export type { S3Store } from './stores/s3/s3-store.ts'

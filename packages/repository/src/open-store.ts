@@ -3,7 +3,6 @@ import { RepositoryError } from './errors.ts'
 import type { Store } from './store.ts'
 import { DirectoryStore } from './stores/directory-store.ts'
 import { MemoryStore } from './stores/memory-store.ts'
-import { S3Store } from './stores/s3/s3-store.ts'
 
 export const REQUEST_TIMEOUT_MS = 120_000
 
@@ -37,12 +36,18 @@ export interface StoreSettings {
 export async function openStore(url: string, settings: StoreSettings = {}): Promise<Store> {
   if (url === 'memory:') return new MemoryStore()
   const parsed = URL.canParse(url) ? new URL(url) : undefined
-  if (parsed?.protocol === 's3:') return S3Store.open(parsed, settings)
+  if (parsed?.protocol === 's3:') return openS3(parsed, settings)
   const path = parsed?.protocol === 'file:' ? directoryOf(parsed) : undefined
   if (path !== undefined) return DirectoryStore.open(path, settings.requestTimeout ?? REQUEST_TIMEOUT_MS)
   // Not the URL itself: it may have secrets in it.
   const what = parsed?.protocol ?? 'no URL'
   throw new RepositoryError('STORE_URL_INVALID', `a repository URL is file:///directory or s3://bucket/prefix; this is ${what}`)
+}
+
+/** The libraries behind S3 take half a second of processor time to load, in each worker thread anew: only who needs them waits for them. */
+async function openS3(url: URL, settings: StoreSettings): Promise<Store> {
+  const { S3Store } = await import('./stores/s3/s3-store.ts')
+  return S3Store.open(url, settings)
 }
 
 function directoryOf(url: URL): string | undefined {
