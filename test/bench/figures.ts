@@ -1,19 +1,19 @@
-import { spawn } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import type { ChildProcess } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { cpus, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import type { Run, Vm } from '@varve/catalog-client'
 import { connectNbd, type NbdClient } from '@varve/nbd'
 import { openPlatform, type PlatformDriver } from '@varve/platform'
 import { Closer, createLogger, formatBytes, GiB, KiB, MiB, TiB } from '@varve/runtime'
 import { noise } from '../support/pattern.ts'
-import { ROOT, startPlatform, vmConfig } from '../support/system.ts'
+import { startProcesses } from '../support/processes.ts'
+import { startPlatform, vmConfig } from '../support/system.ts'
 
 /**
- * Time, bytes and peak memory of the main job, each process by itself:
+ * Time and bytes of the main job with every service as a process of its own, and each one's peak memory:
  *
  *     npm run build && node test/dist/bench/figures.js [--folder DIR] [--only 4g,1t,63t] [--json]
  *
@@ -37,33 +37,9 @@ interface Row {
 const rows: Row[] = []
 const wanted = new Set(values.only.split(','))
 
-/** Peak resident memory of a process and of its children, by name, bytes (VmHWM of /proc/pid/status). */
-function peakMemory(pid: number): { name: string; bytes: number }[] {
-  const found: { name: string; bytes: number }[] = []
-  for (const entry of readdirSync('/proc')) {
-    if (!/^\d+$/.test(entry)) continue
-    try {
-      const status = readFileSync(`/proc/${entry}/status`, 'utf8')
-      const parent = Number(/PPid:\s+(\d+)/.exec(status)?.[1])
-      if (Number(entry) !== pid && parent !== pid) continue
-      found.push({ name: /Name:\s+(\S+)/.exec(status)?.[1] ?? '?', bytes: Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) * KiB })
-    } catch {}
-  }
-  return found
-}
-
-async function startVarve(home: string, closer: Closer): Promise<{ apiUrl: string; token: string; pid: number }> {
-  const child = spawn(process.execPath, [join(ROOT, 'packages/cli/bin/varve.mjs'), 'standalone', '--home', home, '--port', '0', '--json'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, VARVE_LOG_LEVEL: 'warn' },
-  })
-  const ended = new Promise(resolve => child.once('exit', resolve))
-  closer.add('varve', async () => {
-    child.kill('SIGTERM')
-    await ended
-  })
-  const line = await new Promise<string>(resolve => createInterface({ input: child.stdout }).once('line', resolve))
-  return { ...(JSON.parse(line) as { apiUrl: string; token: string }), pid: child.pid! }
+/** Peak resident memory of a process, bytes (VmHWM of /proc/pid/status). */
+function peakMemory(pid: number): number {
+  return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * KiB
 }
 
 async function main(): Promise<void> {
@@ -73,9 +49,7 @@ async function main(): Promise<void> {
     closer.add('folder', () => rm(folder, { recursive: true, force: true }))
     const platform = await startPlatform(join(folder, 'platform'))
     closer.add('platform', () => platform.stop())
-    const firstStart = Date.now()
-    const varve = await startVarve(join(folder, 'varve'), closer)
-    rows.push({ what: 'start of standalone, first time', seconds: (Date.now() - firstStart) / 1000, read: 0, stored: 0, note: '' })
+    const varve = await startProcesses({ folder: join(folder, 'varve'), closer })
     const driver = await openPlatform(
       { id: 'figures', kind: 'scp', url: platform.url, credentials: platform.credentials },
       { log: createLogger('figures', 'silent') },
@@ -130,10 +104,8 @@ async function main(): Promise<void> {
     if (wanted.has('4g')) await fourGiB(bench)
     if (wanted.has('1t')) await sparse(bench, '1 TiB', TiB)
     if (wanted.has('63t')) await sparse(bench, '63 TiB', 63 * TiB)
-    const memory = [
-      ...peakMemory(varve.pid).map(p => ({ ...p, name: `varve: ${p.name}` })),
-      ...peakMemory(platform.process.pid!).map(p => ({ ...p, name: `hci: ${p.name}` })),
-    ]
+    const processes: [string, ChildProcess][] = [...varve.children, ['hci', platform.process]]
+    const memory = processes.map(([name, child]) => ({ name, bytes: peakMemory(child.pid!) }))
     print(memory)
   } finally {
     await closer.close()
