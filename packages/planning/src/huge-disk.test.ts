@@ -24,7 +24,8 @@ test('a 63 TB disk with one changed granule in each GiB is planned as a stream',
     bytes += range.bytes
     most = Math.max(most, process.memoryUsage().heapUsed - before)
   }
-  expect(ranges).toBe(1008)
+  // 256 touched pages each, however far apart.
+  expect(ranges).toBe(252)
   expect(bytes).toBe(63 * 1024 * 64 * KiB)
   expect(most).toBeLessThan(64 * 1024 * KiB)
 })

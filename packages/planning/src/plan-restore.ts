@@ -27,16 +27,17 @@ export function* planRestore(
 ): Generator<PlannedRange> {
   const wanted = onto === 'empty' ? pages : everyPage(pages, pageCount(geometry.diskSize, geometry.blockSize))
   let index = 0
-  let open: { firstPage: number; lastPage: number; bytes: number } | undefined
+  let open: { firstPage: number; lastPage: number; pages: number; bytes: number } | undefined
   for (const { pageIndex, storedBlocks } of wanted) {
     if (onto === 'empty' && storedBlocks === 0) continue
     const bytes = storedBytes(geometry, pageIndex, storedBlocks)
-    if (open !== undefined && (pageIndex - open.firstPage >= limits.maxPages || open.bytes + bytes > limits.maxBytes)) {
+    if (open !== undefined && (open.pages >= limits.maxPages || open.bytes + bytes > limits.maxBytes)) {
       yield toRange(open, index++, geometry, onto)
       open = undefined
     }
-    open ??= { firstPage: pageIndex, lastPage: pageIndex, bytes: 0 }
+    open ??= { firstPage: pageIndex, lastPage: pageIndex, pages: 0, bytes: 0 }
     open.lastPage = pageIndex
+    open.pages += 1
     open.bytes += bytes
   }
   if (open !== undefined) yield toRange(open, index, geometry, onto)

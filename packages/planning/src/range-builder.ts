@@ -3,7 +3,7 @@ import type { Extent } from '@varve/cbt'
 import { PlanningError } from './errors.ts'
 import type { DiskGeometry, RangeLimits } from './range-limits.ts'
 
-/** Consecutive pages and the extents in them that one job works on. */
+/** A stretch of pages and the extents in them that one job works on; pages that no extent touches cost nothing. */
 export interface PlannedRange {
   /** 0.. within the image. */
   readonly index: number
@@ -86,8 +86,9 @@ export class RangeBuilder {
       yield this.#emit(this.#range)
       this.#range = undefined
     }
-    this.#range ??= { firstPage: page.index, lastPage: page.index, extents: [], bytes: 0, cost: 0 }
+    this.#range ??= { firstPage: page.index, lastPage: page.index, pages: 0, extents: [], bytes: 0, cost: 0 }
     this.#range.lastPage = page.index
+    this.#range.pages += 1
     this.#range.bytes += page.bytes
     this.#range.cost += page.cost
     for (const { offset, length } of page.extents) append(this.#range.extents, offset, offset + length)
@@ -109,11 +110,7 @@ export class RangeBuilder {
 
   #fits(range: OpenRange, page: OpenPage): boolean {
     const { maxPages, maxBytes, maxExtents } = this.#limits
-    return (
-      page.index - range.firstPage < maxPages &&
-      range.cost + page.cost <= maxBytes &&
-      range.extents.length + page.extents.length <= maxExtents
-    )
+    return range.pages < maxPages && range.cost + page.cost <= maxBytes && range.extents.length + page.extents.length <= maxExtents
   }
 
   #emit({ firstPage, lastPage, extents, bytes }: OpenRange): PlannedRange {
@@ -124,6 +121,8 @@ export class RangeBuilder {
 interface OpenRange {
   readonly firstPage: number
   lastPage: number
+  /** That extents touch. */
+  pages: number
   readonly extents: { offset: number; length: number }[]
   bytes: number
   cost: number

@@ -14,12 +14,14 @@ interface Wanted extends DiskGeometry {
   readonly sourceRootKey: string
   readonly firstPage: number
   readonly pageCount: number
+  /** Empty: all of the pages. */
+  readonly extents: readonly Extent[]
   readonly onDamage: 'fail' | 'continue'
 }
 
 /** The pages of an image that a range covers. @throws BlockWriterError SOURCE_IMAGE_DIFFERS, RepositoryError, BlockMapError */
 export async function loadPages(
-  { sourceRootKey, firstPage, pageCount, onDamage, diskSize, blockSize }: Wanted,
+  { sourceRootKey, firstPage, pageCount, extents, onDamage, diskSize, blockSize }: Wanted,
   repository: Pick<Repository, 'getRoot' | 'getPages'>,
   signal: AbortSignal,
 ): Promise<ImagePages> {
@@ -30,7 +32,8 @@ export async function loadPages(
       `root ${sourceRootKey} is of a disk of ${root.diskSize} bytes in blocks of ${root.blockSize}`,
     )
   }
-  const refs = root.pages.filter(({ pageIndex }) => pageIndex >= firstPage && pageIndex < firstPage + pageCount)
+  const inRange = root.pages.filter(({ pageIndex }) => pageIndex >= firstPage && pageIndex < firstPage + pageCount)
+  const refs = extents.length === 0 ? inRange : touchedBy(extents, inRange, pageBytes(blockSize))
   const pages = new Map<number, Page | 'damaged'>()
   const damage: (Extent & { code: string })[] = []
   for (const [ref, page] of await readPages(refs, onDamage, repository, signal)) {
@@ -40,6 +43,16 @@ export async function loadPages(
     damage.push({ offset, length: Math.min(pageBytes(blockSize), diskSize - offset), code: page })
   }
   return { lookup: pageIndex => pages.get(pageIndex) ?? 'zero', damage }
+}
+
+/** Both ascending. A range may reach over much of a disk and touch little of it. */
+function touchedBy(extents: readonly Extent[], refs: readonly PageRef[], perPage: number): PageRef[] {
+  let next = 0
+  return refs.filter(({ pageIndex }) => {
+    const start = pageIndex * perPage
+    while (next < extents.length && extents[next]!.offset + extents[next]!.length <= start) next += 1
+    return next < extents.length && extents[next]!.offset < start + perPage
+  })
 }
 
 /** Each page, or the code that says why it is lost. */
