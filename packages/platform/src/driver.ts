@@ -13,6 +13,8 @@ export interface PlatformVm {
    * `vm-type`, `not-hci` (the vendor's rules), `answer-invalid` (the platform lists it in a way we don't understand).
    */
   readonly exclusions: readonly string[]
+  /** Free text. A VM that a driver made carries the client token of its creation, see `carriesToken`. Absent when empty or not told. */
+  readonly description?: string
 }
 
 export interface PlatformDisk {
@@ -116,9 +118,20 @@ export interface PlatformDriver {
   /** Address of a snapshot's disk under a backup lease (`snapshotId` given), or of the disk itself under a restore lease. */
   diskAddress(leaseId: string, diskId: string, snapshotId?: string, signal?: AbortSignal): Promise<DiskAddress>
 
-  /** A new VM, powered off, with empty disks as in the saved configuration. Idempotent by `clientToken`. */
-  createVm(config: VmConfig, name: string, clientToken: string, signal?: AbortSignal): Promise<string>
-  /** Bring an existing VM's editable configuration back. */
+  /**
+   * A new VM, powered off, with empty disks as in the saved configuration. Idempotent by `clientToken` for some minutes (SCP: 15), also
+   * while it is being made; after that the VM is known by its description (`carriesToken`).
+   *
+   * @param onAccepted gets the VM's id before the platform has made it, where the platform tells it then; waited for. What it throws is thrown.
+   */
+  createVm(
+    config: VmConfig,
+    name: string,
+    clientToken: string,
+    signal?: AbortSignal,
+    onAccepted?: (vmId: string) => Promise<void> | void,
+  ): Promise<string>
+  /** Bring an existing VM's editable configuration back. Disks that are larger now stay as they are. */
   editVm(vmId: string, config: VmConfig, signal?: AbortSignal): Promise<void>
   power(vmId: string, state: 'on' | 'off', signal?: AbortSignal): Promise<void>
   deleteVm(vmId: string, signal?: AbortSignal): Promise<void>

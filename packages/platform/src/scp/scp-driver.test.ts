@@ -58,6 +58,20 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
 }
 
 describe('VMs', () => {
+  test('the id of a new VM is told before the task that makes it ends, also when that fails', async () => {
+    const places = { data: { data: [{ id: 'place' }] } }
+    const { driver } = await start({
+      'GET azs': places,
+      'GET storages': places,
+      'GET hosts': places,
+      'POST servers/config': { data: { task_id: 't', uuid: 'new-vm' } },
+      'GET tasks/t': { data: { status: 'failure', description: 'no space left' } },
+    })
+    const told: string[] = []
+    expect(await code(driver.createVm({}, 'web-2', 'token', undefined, id => void told.push(id)))).toBe('TASK_FAILED')
+    expect(told).toEqual(['new-vm'])
+  })
+
   const view = async (change: Record<string, unknown>, snapshots: unknown[] = []): Promise<PlatformVm> => {
     const { driver } = await start({
       'GET servers/vm': { data: { ...SERVER, ...change } },

@@ -111,8 +111,14 @@ class ScpDriver implements PlatformDriver {
     return addressOf(await this.#leases.read(leaseId, signal), diskId, snapshotId, this.#transport)
   }
 
-  createVm(config: VmConfig, name: string, clientToken: string, signal?: AbortSignal): Promise<string> {
-    return this.#servers.create(config, name, clientToken, signal)
+  createVm(
+    config: VmConfig,
+    name: string,
+    clientToken: string,
+    signal?: AbortSignal,
+    onAccepted?: (vmId: string) => Promise<void> | void,
+  ): Promise<string> {
+    return this.#servers.create({ config, name, clientToken, onAccepted }, signal)
   }
 
   editVm(vmId: string, config: VmConfig, signal?: AbortSignal): Promise<void> {

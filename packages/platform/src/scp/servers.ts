@@ -18,6 +18,13 @@ const idPageAnswer = answerCheck(
   Type.Object({ data: Type.Array(Type.Object({ id: Type.String({ maxLength: 200 }) }), { maxItems: 1000 }) }),
 )
 
+interface Creation {
+  readonly config: VmConfig
+  readonly name: string
+  readonly clientToken: string
+  readonly onAccepted: ((vmId: string) => Promise<void> | void) | undefined
+}
+
 /** VMs: list, detail, creation from a saved configuration, change, power, deletion. */
 export class Servers {
   readonly #client: ScpClient
@@ -65,8 +72,8 @@ export class Servers {
     return vmOf(server, await this.#snapshots.hasInternal(vmId, signal))
   }
 
-  /** The same `clientToken` gives the same VM. */
-  async create(config: VmConfig, name: string, clientToken: string, signal?: AbortSignal): Promise<string> {
+  /** The same `clientToken` gives the same VM. `onAccepted` hears its id before the task that makes it has ended. */
+  async create({ config, name, clientToken, onAccepted }: Creation, signal?: AbortSignal): Promise<string> {
     const [azs, datastores, hosts] = await Promise.all([
       this.#ids('/janus/20180725/azs', signal),
       this.#ids('/janus/20200725/storages', signal),
@@ -76,12 +83,13 @@ export class Servers {
     const data = await this.#client.call({
       method: 'POST',
       path: '/janus/20180725/servers/config',
-      body: newVmBody(config, name, places),
+      body: newVmBody(config, { name, clientToken }, places),
       clientToken,
       what: `create VM ${name}`,
       signal,
     })
     const { uuid } = createdAnswer('create VM', data)
+    await onAccepted?.(uuid)
     await this.#task(`create VM ${name}`, data, signal)
     return uuid
   }

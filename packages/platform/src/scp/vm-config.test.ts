@@ -23,9 +23,9 @@ const SAVED = {
 const PLACES = { azs: ['az-0', 'az-1'], datastores: ['ds-0', 'ds-1'], hosts: ['host-1'] }
 
 test('a new VM is the saved one without what belongs to the old one alone', () => {
-  expect(newVmBody(SAVED, 'web-restored', PLACES)).toEqual({
+  expect(newVmBody(SAVED, { name: 'web-restored', clientToken: 'run-1' }, PLACES)).toEqual({
     name: 'web-restored',
-    description: 'shop',
+    description: 'shop (varve run-1)',
     host_id: 'host-1',
     datastore_id: 'ds-1',
     az_id: 'az-1',
@@ -43,13 +43,15 @@ test('a new VM is the saved one without what belongs to the old one alone', () =
 })
 
 test('places that are gone give way to ones that exist', () => {
-  const body = newVmBody(SAVED, 'x', { azs: ['az-7'], datastores: ['ds-7'], hosts: [] })
+  const body = newVmBody(SAVED, { name: 'x', clientToken: 'run-1' }, { azs: ['az-7'], datastores: ['ds-7'], hosts: [] })
   expect(body).toMatchObject({ az_id: 'az-7', datastore_id: 'ds-7' })
   expect(body).not.toHaveProperty('host_id')
-  expect(() => newVmBody({ name: 'x' }, 'x', { azs: [], datastores: [], hosts: [] })).toThrow('no resource pool')
+  expect(() => newVmBody({ name: 'x' }, { name: 'x', clientToken: 'run-1' }, { azs: [], datastores: [], hosts: [] })).toThrow(
+    'no resource pool',
+  )
 })
 
-test('a change names only disks that are missing, of another size, or limited', () => {
+test('a change names only disks that are missing, smaller than they were, or limited', () => {
   const disk = (id: string, size: number) => ({ id, size, datastoreId: 'ds-1' })
   const change = changeOfVm(SAVED, [disk('ide0', 1024 ** 3), disk('ide1', 2 * 1024 ** 3), disk('ide5', 1)])
   expect(change).toEqual({
@@ -62,6 +64,13 @@ test('a change names only disks that are missing, of another size, or limited', 
     },
   })
   expect(change).not.toHaveProperty('name')
+})
+
+test('a disk that has grown since keeps its size', () => {
+  const disk = (id: string, size: number) => ({ id, size, datastoreId: 'ds-1' })
+  const { hardware_option } = changeOfVm(SAVED, [disk('ide0', 3 * 1024 ** 3), disk('ide1', 4 * 1024 ** 3)])
+  expect(hardware_option).toMatchObject({ disks: [{ device_id: 'ide0', io_config: { read_iops: 100 } }] })
+  expect((hardware_option as { disks: unknown[] }).disks).toEqual([{ device_id: 'ide0', io_config: { read_iops: 100 } }])
 })
 
 test.each([[{}], [{ size_gb: 'many' }], [{ size_gb: 0.3 }], [{ size_bytes: '512' }], [{ size_bytes: -512 }], [{ size_gb: 1e9 }]])(

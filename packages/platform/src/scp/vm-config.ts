@@ -1,5 +1,6 @@
 import type { PlatformDisk, VmConfig } from '../driver.ts'
 import { PlatformError } from '../errors.ts'
+import { describeAsMade } from '../made-with.ts'
 import { diskExclusion } from './vm-view.ts'
 
 /**
@@ -21,7 +22,11 @@ export interface Places {
  * The body of `POST servers/config`: the saved configuration, where it was if that place still exists, without what belongs to the old VM alone
  * (interface and port ids, MAC addresses, templates and base images: the new disks are empty and get all their data).
  */
-export function newVmBody(config: VmConfig, name: string, places: Places): Record<string, unknown> {
+export function newVmBody(
+  config: VmConfig,
+  { name, clientToken }: { readonly name: string; readonly clientToken: string },
+  places: Places,
+): Record<string, unknown> {
   const hardware = objectAt(config, 'hardware_option')
   const { template_id: _template, host_id: hostId, ...rest } = config
   const { network_adapters: adapters, ...otherHardware } = hardware
@@ -29,6 +34,7 @@ export function newVmBody(config: VmConfig, name: string, places: Places): Recor
     ...rest,
     ...(typeof hostId === 'string' && places.hosts.includes(hostId) ? { host_id: hostId } : {}),
     name,
+    description: describeAsMade(config.description, clientToken),
     az_id: kept(config.az_id, places.azs, 'resource pool'),
     datastore_id: kept(config.datastore_id, places.datastores, 'datastore'),
     os_option: objectAt(config, 'os_option'),
@@ -42,13 +48,15 @@ export function newVmBody(config: VmConfig, name: string, places: Places): Recor
 
 /**
  * The body of `PUT servers/{id}/config` that brings an existing VM's editable configuration back. Run location and datastore can't be changed;
- * of the disks only those that are missing, have another size or carry limits are named.
+ * of the disks only those that are missing, smaller than they were or carry limits are named: a disk that has grown since keeps
+ * its size, and what is behind the old end.
  */
 export function changeOfVm(config: VmConfig, current: readonly PlatformDisk[]): Record<string, unknown> {
   const hardware = objectAt(config, 'hardware_option')
   const sizes = new Map(current.map(disk => [disk.id, disk.size]))
   const disks = diskEntries(config).flatMap(disk => {
-    if (sizes.get(String(disk.device_id)) !== diskSizeOf(disk)) return [disk]
+    const size = sizes.get(String(disk.device_id))
+    if (size === undefined || size < diskSizeOf(disk)) return [disk]
     return disk.io_config === undefined ? [] : [{ device_id: disk.device_id, io_config: disk.io_config }]
   })
   return {

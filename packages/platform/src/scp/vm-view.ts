@@ -21,6 +21,8 @@ const Server = Type.Object({
   application: Type.Optional(Type.Union([Text, Type.Null()])),
   revert_mode: Type.Optional(Type.Union([Flag, Type.Null()])),
   az_id: Type.Optional(Text),
+  /** Only looked at, in whatever shape. */
+  description: Type.Optional(Type.Unknown()),
   /** The reference platform's: the task that holds the VM, else empty. */
   task_id: Type.Optional(Text),
   disks: Type.Array(
@@ -63,6 +65,7 @@ export function vmOf(server: Server, internalSnapshots: boolean): PlatformVm {
     busy: (server.task_id ?? '') !== '' || (/ing$/.test(server.status) && server.status !== 'running'),
     disks: server.disks.map(disk => diskOf(disk)),
     exclusions: exclusionsOf(server, internalSnapshots),
+    ...descriptionOf(server),
   }
 }
 
@@ -70,6 +73,10 @@ function powerOf({ status, power_state, is_stopped }: Server): PlatformVm['power
   if (status === 'running') return 'on'
   if (status === 'stopped' || power_state === 'off' || is_stopped === 1 || is_stopped === true) return 'off'
   return 'other'
+}
+
+function descriptionOf({ description }: Server): Pick<PlatformVm, 'description'> {
+  return typeof description === 'string' && description !== '' ? { description: description.slice(0, 2000) } : {}
 }
 
 /** The rules of "Which VMs" in the integration guide. */

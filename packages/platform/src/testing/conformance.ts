@@ -2,6 +2,7 @@ import { type Extent, GRANULARITY, totalLength } from '@varve/cbt'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { DiskAddress, Lease, PlatformDriver, PlatformVm } from '../driver.ts'
 import { PlatformError } from '../errors.ts'
+import { carriesToken } from '../made-with.ts'
 
 /** A platform that a driver is tried on, and a hand in its machine room. */
 export interface PlatformFixture {
@@ -245,10 +246,13 @@ export function testPlatformDriver(name: string, makeFixture: () => Promise<Plat
       // What is kept goes through a catalog and a manifest.
       const saved = JSON.parse(JSON.stringify(config)) as typeof config
       const token = `token-${vmId}`
-      const copy = await driver.createVm(saved, 'conformance-copy', token)
+      const accepted: string[] = []
+      const copy = await driver.createVm(saved, 'conformance-copy', token, undefined, id => void accepted.push(id))
+      expect(accepted).toEqual([copy])
       expect(await driver.createVm(saved, 'conformance-copy', token)).toBe(copy)
       const vm = await driver.getVm(copy)
       expect(vm).toMatchObject({ name: 'conformance-copy', power: 'off' })
+      expect((await collect(driver.listVms())).filter(listed => carriesToken(listed, token)).map(({ id }) => id)).toEqual([copy])
       expect(vm.disks.map(({ id, size }) => ({ id, size }))).toEqual(DISKS)
 
       await driver.editVm(copy, saved)
