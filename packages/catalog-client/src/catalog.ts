@@ -37,16 +37,27 @@ export interface NewImage {
   readonly kind: 'full' | 'incremental'
   readonly reason: Image['reason']
   readonly parentImageId: string | null
+  /** The checkpoint since which the platform was asked, as decimal text; null or absent: not asked, the whole disk. */
+  readonly since?: string | null
   /** Does a CBT checkpoint of this disk belong to the point, so that it can be a parent? */
   readonly cbt: boolean
   /** Restores: the image whose blocks are written. */
   readonly sourceImageId: string | null
 }
 
+/** A plan as the one who made it knows it; what is absent is not compared. */
+export interface MadePlan {
+  /** The snapshot that it was made from; null: none. */
+  readonly snapshotId?: string | null
+  /** Every image of the run, and its ranges. */
+  readonly images?: readonly { readonly imageId: string; readonly ranges: number }[]
+}
+
 /**
  * The catalog, as every other service sees it. Implemented over HTTP by `createCatalogClient`; the service behind it is the only
  * holder of database credentials. Each call is one transaction and may be repeated: repeating changes nothing and gives
- * the same answer. Errors are CatalogErrors: NOT_FOUND, CONFLICT (the state does not allow it, `context.state`), RUN_ENDED (any report about a run
+ * the same answer. Errors are CatalogErrors: NOT_FOUND, CONFLICT (the state does not allow it, `context.state`), PLAN_CHANGED (another
+ * worker plans this run), RUN_ENDED (any report about a run
  * that is finishing or ended: stop working on it), BAD_REQUEST, CATALOG_UNREACHABLE (retryable), UNAUTHORIZED.
  */
 export interface Catalog {
@@ -80,20 +91,36 @@ export interface Catalog {
   /** queued -> preparing. */
   startRun(id: string): Promise<void>
   /**
-   * Record what is about to be created or was just created; only the given fields change. While finishing only clearing (null) is without error; another
+   * Record what is about to be created or was just created; only the given fields change. Once the ranges are planned, another snapshotId is
+   * PLAN_CHANGED: the run stands on the snapshot it was planned from. While finishing only clearing (null) is without error; another
    * value is recorded too, for the clean-up to find, and answered with RUN_ENDED.
    */
   recordResources(id: string, resources: Partial<RunResources>): Promise<void>
-  /** Another snapshot (id or checkpoint id) than the one recorded before drops the images and ranges that were planned from that one. */
-  recordSnapshot(id: string, snapshot: { readonly checkpointId: string; readonly config: Readonly<Record<string, unknown>> }): Promise<void>
+  /**
+   * Another snapshot (id or checkpoint id) than the one recorded before drops the images and ranges that were planned from that one. PLAN_CHANGED when
+   * `snapshotId` is given and is not the recorded one.
+   */
+  recordSnapshot(
+    id: string,
+    snapshot: {
+      readonly checkpointId: string
+      readonly config: Readonly<Record<string, unknown>>
+      readonly snapshotId?: string | null
+    },
+  ): Promise<void>
   addNote(id: string, note: string): Promise<void>
   setTarget(id: string, targetPlatformVmId: string): Promise<void>
-  /** One image per disk; repeated for the same (run, disk) it returns the one that is there. */
-  addImages(id: string, images: readonly NewImage[]): Promise<readonly Image[]>
-  /** Up to 1000 a call; (imageId, index) twice is once. */
-  addRanges(id: string, ranges: readonly NewRange[]): Promise<void>
-  /** All ranges are in: preparing -> copying, and a window of them goes to the queue; with no range at all the next step does. */
-  planned(id: string): Promise<void>
+  /** One image per disk; repeated for the same (run, disk) it returns the one that is there. PLAN_CHANGED when the run has another snapshot than the given. */
+  addImages(id: string, images: readonly NewImage[], snapshotId?: string | null): Promise<readonly Image[]>
+  /** Up to 1000 a call; (imageId, index) twice is once. PLAN_CHANGED when it is another range, its image is gone, or the run has another snapshot than the given. */
+  addRanges(id: string, ranges: readonly NewRange[], snapshotId?: string | null): Promise<void>
+  /**
+   * All ranges are in: preparing -> copying, and a window of them goes to the queue; with no range at all the next step does. PLAN_CHANGED when what is
+   * stored is not the given plan.
+   */
+  planned(id: string, plan?: MadePlan): Promise<void>
+  /** Forget the images and ranges stored so far, to plan anew. Nothing happens when the run has another snapshot than the given, or is planned already. */
+  dropPlan(id: string, snapshotId: string | null): Promise<void>
   getRange(id: string): Promise<RangeForWork>
   /**
    * First report wins; later ones return `{ accepted: false }`. The very same report again (a lost answer) is accepted again, so that nobody
@@ -127,9 +154,14 @@ export interface Catalog {
     readonly platformVmId: string
     readonly checkpointId: string
   }>
-  getImageRoot(
-    imageId: string,
-  ): Promise<{ readonly rootKey: string; readonly diskSize: number; readonly blockSize: number; readonly image: PointImage }>
+  getImageRoot(imageId: string): Promise<{
+    readonly rootKey: string
+    readonly diskSize: number
+    readonly blockSize: number
+    readonly image: PointImage
+    /** The point it belongs to. */
+    readonly restorePointId: string
+  }>
 
   /** Leases of live runs, for renewal. */
   activeLeases(): Promise<readonly { readonly runId: string; readonly platformId: string; readonly leaseId: string }[]>

@@ -31,8 +31,8 @@ export function createCatalogClient(options: CatalogClientOptions): Catalog {
   const methods = Object.fromEntries(CATALOG_METHODS.map(method => [method, (...args: unknown[]) => caller.call(method, args)]))
   return {
     ...(methods as unknown as Omit<Catalog, 'close' | 'changes' | 'addRanges' | 'createBackup' | 'createRestore'>),
-    async addRanges(id: string, ranges: readonly NewRange[]): Promise<void> {
-      for (const part of splitRanges(ranges)) await caller.call('addRanges', [id, part])
+    async addRanges(id: string, ranges: readonly NewRange[], snapshotId?: string | null): Promise<void> {
+      for (const part of splitRanges(ranges)) await caller.call('addRanges', [id, part, snapshotId])
     },
     // Without a key a lost answer could not be told from a VM that is busy; so each call has one.
     createBackup: (vmId, backup, key = randomUUID()) => caller.call('createBackup', [vmId, backup, key]) as Promise<Run>,

@@ -4,6 +4,11 @@ export const CATALOG_ERRORS = {
   NOT_FOUND: { retryable: false, status: 404, help: 'There is no such platform, VM, run, range, image or restore point.' },
   CONFLICT: { retryable: false, status: 409, help: 'The state does not allow it; `context.state` says which state that is.' },
   RUN_ENDED: { retryable: false, status: 409, help: 'The run is finishing or has ended. Whoever works on it must stop.' },
+  PLAN_CHANGED: {
+    retryable: true,
+    status: 409,
+    help: 'Two workers planned the same run, or one was interrupted and the second attempt found other changes. It is planned again.',
+  },
   BAD_REQUEST: {
     retryable: false,
     status: 400,

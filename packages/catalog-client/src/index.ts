@@ -1,4 +1,4 @@
-export type { Catalog, NewImage, SeenVm } from './catalog.ts'
+export type { Catalog, MadePlan, NewImage, SeenVm } from './catalog.ts'
 export { type CatalogClientOptions, createCatalogClient } from './client.ts'
 export { CATALOG_ERRORS, CatalogError, type CatalogErrorCode, isCatalogErrorCode } from './errors.ts'
 export {

@@ -4,6 +4,7 @@ import {
   backupOptions,
   errorReport,
   idempotencyKey,
+  madePlan,
   newImage,
   newPlatform,
   newRange,
@@ -17,6 +18,7 @@ import {
   sealRequest,
   seenVm,
   snapshot,
+  snapshotId,
 } from './schemas.ts'
 
 /**
@@ -90,9 +92,13 @@ export const ROUTES: { readonly [M in CatalogMethod]: Route } = {
   recordSnapshot: post('/runs/:id/snapshot', { snapshot }),
   addNote: post('/runs/:id/notes', { note: note() }),
   setTarget: post('/runs/:id/target', { targetPlatformVmId: platformVmId() }),
-  addImages: post('/runs/:id/images', { images: Type.Array(newImage, { maxItems: 1000 }) }),
-  addRanges: post('/runs/:id/ranges', { ranges: Type.Array(newRange, { maxItems: RANGES_PER_CALL }) }),
-  planned: post('/runs/:id/planned'),
+  addImages: post('/runs/:id/images', { images: Type.Array(newImage, { maxItems: 1000 }), snapshotId: Type.Optional(snapshotId()) }),
+  addRanges: post('/runs/:id/ranges', {
+    ranges: Type.Array(newRange, { maxItems: RANGES_PER_CALL }),
+    snapshotId: Type.Optional(snapshotId()),
+  }),
+  planned: post('/runs/:id/planned', { plan: Type.Optional(madePlan) }),
+  dropPlan: post('/runs/:id/drop-plan', { snapshotId: snapshotId() }),
   runObjects: get('/runs/:id/objects'),
   seal: post('/runs/:id/seal', { request: sealRequest }),
   failRun: post('/runs/:id/fail', { error: errorReport }),

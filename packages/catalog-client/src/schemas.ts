@@ -1,7 +1,7 @@
 import type { ErrorReport } from '@varve/errors'
 import { FULL_REASONS, type FullReason } from '@varve/planning'
 import { type Static, Type } from '@varve/runtime'
-import type { NewImage, SeenVm } from './catalog.ts'
+import type { MadePlan, NewImage, SeenVm } from './catalog.ts'
 import type { BackupOptions, NewRange, PlatformWithCredentials, RangeResult, RestoreOptions, RunResources, SealRequest } from './types.ts'
 
 /** JSON Schemas of what services send to the catalog. Every length is bounded. */
@@ -77,8 +77,20 @@ export const resources = matching<Partial<RunResources>>()(
 )
 
 /** The VM configuration is the platform's own JSON; its size is bounded by the request's. */
-export const snapshot = matching<{ checkpointId: string; config: Record<string, unknown> }>()(
-  Type.Object({ checkpointId: checkpointId(), config: Type.Record(Type.String(), Type.Unknown()) }),
+export const snapshotId = () => nullable(name())
+export const snapshot = matching<{ checkpointId: string; config: Record<string, unknown>; snapshotId?: string | null }>()(
+  Type.Object({
+    checkpointId: checkpointId(),
+    config: Type.Record(Type.String(), Type.Unknown()),
+    snapshotId: Type.Optional(snapshotId()),
+  }),
+)
+
+export const madePlan = matching<MadePlan>()(
+  Type.Object({
+    snapshotId: Type.Optional(snapshotId()),
+    images: Type.Optional(Type.Array(Type.Object({ imageId: uuid(), ranges: count(2 ** 31 - 1) }), { maxItems: 1000 })),
+  }),
 )
 
 export const note = () => Type.String({ minLength: 1, maxLength: 2000 })
@@ -92,6 +104,7 @@ export const newImage = matching<NewImage>()(
     kind: imageKind(),
     reason: nullable(fullReason()),
     parentImageId: nullable(uuid()),
+    since: Type.Optional(nullable(checkpointId())),
     cbt: Type.Boolean(),
     sourceImageId: nullable(uuid()),
   }),

@@ -132,6 +132,8 @@ export interface Image {
   readonly kind: 'full' | 'incremental'
   readonly reason: FullReason | null
   readonly parentImageId: string | null
+  /** The checkpoint since which the platform was asked, as decimal text; null or absent: not asked, the whole disk. */
+  readonly since?: string | null
   readonly totals: RunTotals
 }
 

@@ -41,7 +41,11 @@ test('a backup goes from queued to a sealed point, and each step reaches the que
   expect((await t.catalog.getPoint(pointId)).stored).toBe(6000)
   expect(await t.catalog.runObjects(runId)).toHaveLength(12)
   expect(Buffer.from(await t.catalog.imagePages(imageId)).toString()).toBe('page'.repeat(6))
-  expect(await t.catalog.getImageRoot(imageId)).toMatchObject({ rootKey: `images/${imageId}.root`, blockSize: 256 * 1024 })
+  expect(await t.catalog.getImageRoot(imageId)).toMatchObject({
+    rootKey: `images/${imageId}.root`,
+    blockSize: 256 * 1024,
+    restorePointId: pointId,
+  })
   expect(await t.catalog.getVm(vmId)).toMatchObject({
     points: 1,
     lastPoint: { id: pointId },

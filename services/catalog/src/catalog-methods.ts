@@ -4,7 +4,7 @@ import type { Database } from './database.ts'
 import { closeRun, failRun, seal } from './endings.ts'
 import { addPlatform, deletePlatform, getPlatform, listPlatforms } from './platforms.ts'
 import { activeLeases, getImageRoot, getPoint, getPointConfig, listPoints, parentPoint } from './points.ts'
-import { addImages, addNote, planned, recordResources, recordSnapshot, setTarget, startRun } from './preparing.ts'
+import { addImages, addNote, dropPlan, planned, recordResources, recordSnapshot, setTarget, startRun } from './preparing.ts'
 import { addRanges, completeRange, getRange, imagePages, progressRange, runObjects } from './ranges.ts'
 import { requeue } from './requeue.ts'
 import { cancelRun, createBackup, createRestore, getRun, getRunForWork, listRuns } from './runs.ts'
@@ -32,9 +32,10 @@ export function catalogMethods(db: Database, window: number): Pick<Catalog, Cata
     recordSnapshot: (id, snapshot) => recordSnapshot(db, id, snapshot),
     addNote: (id, note) => addNote(db, id, note),
     setTarget: (id, targetPlatformVmId) => setTarget(db, id, targetPlatformVmId),
-    addImages: (id, images) => addImages(db, id, images),
-    addRanges: (id, ranges) => addRanges(db, id, ranges),
-    planned: id => planned(db, id, window),
+    addImages: (id, images, snapshotId) => addImages(db, id, images, snapshotId),
+    addRanges: (id, ranges, snapshotId) => addRanges(db, id, ranges, snapshotId),
+    planned: (id, plan) => planned(db, id, window, plan),
+    dropPlan: (id, snapshotId) => dropPlan(db, id, snapshotId),
     getRange: id => getRange(db, id),
     completeRange: (id, result) => completeRange(db, id, result, window),
     progressRange: (id, progress) => progressRange(db, id, progress),

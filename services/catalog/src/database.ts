@@ -83,9 +83,10 @@ const types: pg.CustomTypesConfig = {
 
 const DEADLOCK = new Set(['40P01', '40001'])
 
+/** Each has a digit, which tells it from EPIPE. */
 function sqlState(error: unknown): string | undefined {
   const code = error instanceof Error ? (error as { code?: unknown }).code : undefined
-  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : undefined
+  return typeof code === 'string' && /^(?=.*[0-9])[0-9A-Z]{5}$/.test(code) ? code : undefined
 }
 
 /** Was a constraint broken, and which? */

@@ -38,6 +38,8 @@ const minimal: Record<string, unknown> = {
   note: 'x',
   targetPlatformVmId: 'x',
   images: [fullImage()],
+  snapshotId: 's',
+  plan: { snapshotId: 's', images: [] },
   ranges: [rangeOf(absent, 0)],
   request: { restorePointId: absent, createdAt: new Date().toISOString(), manifestKey: 'm', parentId: null, images: [] },
   error: { code: 'X', message: 'x', retryable: false },
@@ -71,7 +73,8 @@ test.each(CATALOG_METHODS.map(m => [m, ROUTES[m]] as const))(
       expect(await call('POST', path, '{"')).toMatchObject({ status: 400, json: { code: 'BAD_REQUEST' } })
       const required = route.args.filter(a => a !== 'idempotencyKey')
       for (const name of required) {
-        for (const wrong of [null, 7, 'x'.repeat(20_000)]) {
+        // null is a snapshot, too: none.
+        for (const wrong of [...(name === 'snapshotId' ? [] : [null]), 7, 'x'.repeat(20_000)]) {
           const bad = JSON.stringify({ ...Object.fromEntries(route.args.map(a => [a, minimal[a]])), [name]: wrong })
           expect(await call('POST', path, bad)).toMatchObject({ status: 400, json: { code: 'BAD_REQUEST' } })
         }
@@ -142,7 +145,8 @@ test('runs are listed newest first, filtered and bounded', async () => {
 })
 
 test('resources: only what is given changes, leases of live runs are listed, a late report is kept and refused', async () => {
-  const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), 1)
+  const run = await t.catalog.createBackup(await addVm(t.catalog), {})
+  await t.catalog.startRun(run.id)
   await t.catalog.recordResources(run.id, { snapshotName: 'varve-1', leaseId: 'lease-1' })
   await t.catalog.recordResources(run.id, { snapshotId: 'snap-1' })
   expect((await t.catalog.getRunForWork(run.id)).resources).toEqual({
@@ -203,14 +207,15 @@ test('a plan made from another snapshot is dropped, the same snapshot keeps it',
     return (await t.catalog.getRun(run.id)).totals.planned
   }
   expect(await prepare('s1', '1', 10)).toBe(10)
-  expect(await prepare('s1', '1', 20)).toBe(10)
+  expect(await prepare('s1', '1', 10)).toBe(10)
+  await expect(prepare('s1', '1', 20)).rejects.toMatchObject({ code: 'PLAN_CHANGED' })
   expect(await prepare('s1', '2', 30)).toBe(30)
   expect(await prepare('s2', '2', 40)).toBe(40)
   await t.catalog.recordResources(run.id, { snapshotId: null })
   expect((await t.catalog.getRun(run.id)).images).toEqual([])
   expect(await prepare('s3', '3', 50)).toBe(50)
   await t.catalog.planned(run.id)
-  await t.catalog.recordResources(run.id, { snapshotId: null })
+  await expect(t.catalog.recordResources(run.id, { snapshotId: null })).rejects.toMatchObject({ code: 'PLAN_CHANGED' })
   expect((await t.catalog.getRun(run.id)).totals.planned).toBe(50)
 })
 

@@ -64,6 +64,7 @@ test('every changing call may be repeated: same answer, nothing changes', async 
   await catalog.closeRun(run.id)
   expect((await t.catalog.getRun(run.id)).notes).toEqual(['disk d1 left out: shared'])
 
+  await catalog.dropPlan(run.id, null)
   const restore = await catalog.createRestore(pointId, { target: 'original' })
   await catalog.startRun(restore.id)
   await catalog.setTarget(restore.id, 'vm-1')

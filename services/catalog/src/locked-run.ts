@@ -11,6 +11,7 @@ export interface LockedRun {
   readonly cancel_requested: boolean
   readonly planned_at: string | null
   readonly checkpoint_id: string | null
+  readonly snapshot_id: string | null
 }
 
 /**
@@ -19,7 +20,7 @@ export interface LockedRun {
  */
 export async function lockRun(sql: Sql, id: string): Promise<LockedRun> {
   const { rows } = await sql.query<LockedRun & Record<string, unknown>>(
-    `select id, kind, vm_id, state, outcome, cancel_requested, planned_at, checkpoint_id from varve.runs where id = $1 for no key update`,
+    `select id, kind, vm_id, state, outcome, cancel_requested, planned_at, checkpoint_id, snapshot_id from varve.runs where id = $1 for no key update`,
     [id],
   )
   const run = rows[0]
@@ -42,4 +43,19 @@ export function stateError(run: { readonly id: string; readonly state: RunState 
   return isOver(run.state)
     ? new CatalogError('RUN_ENDED', `run ${run.id} is ${run.state}`, context)
     : new CatalogError('CONFLICT', `run ${run.id} is ${run.state}`, context)
+}
+
+/**
+ * A plan holds for the snapshot it was made from and for no other: blocks may have been written between two. `undefined` is not compared. Of a run that
+ * is over its state says more.
+ *
+ * @throws PLAN_CHANGED
+ */
+export function expectSnapshot(run: LockedRun, snapshotId: string | null | undefined): void {
+  if (snapshotId === undefined || isOver(run.state) || run.snapshot_id === snapshotId) return
+  throw planChanged(run, `run ${run.id} has another snapshot by now`)
+}
+
+export function planChanged(run: { readonly id: string; readonly state: RunState }, message: string): CatalogError {
+  return new CatalogError('PLAN_CHANGED', message, { runId: run.id, state: run.state })
 }

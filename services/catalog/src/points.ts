@@ -125,10 +125,16 @@ export async function getPointConfig(
 export async function getImageRoot(
   db: Database,
   imageId: string,
-): Promise<{ rootKey: string; diskSize: number; blockSize: number; image: PointImage }> {
+): Promise<{ rootKey: string; diskSize: number; blockSize: number; image: PointImage; restorePointId: string }> {
   const [row] = await selectPointImages(db, 'p.image_id = $1', [imageId])
   if (row === undefined) throw new CatalogError('NOT_FOUND', `there is no sealed image ${imageId}`, { imageId })
-  return { rootKey: row.root_key, diskSize: row.disk_size, blockSize: row.block_size, image: toPointImage(row) }
+  return {
+    rootKey: row.root_key,
+    diskSize: row.disk_size,
+    blockSize: row.block_size,
+    image: toPointImage(row),
+    restorePointId: row.restore_point_id,
+  }
 }
 
 /** Leases of runs that have not ended, for renewal. */

@@ -1,7 +1,7 @@
-import { CatalogError, type Image, type NewImage, type RunResources } from '@varve/catalog-client'
+import { CatalogError, type Image, type MadePlan, type NewImage, type RunResources } from '@varve/catalog-client'
 import type { Database, Sql } from './database.ts'
 import { CANCELLED, endRun } from './endings.ts'
-import { expectState, isOver, type LockedRun, lockRun, stateError } from './locked-run.ts'
+import { expectSnapshot, expectState, isOver, type LockedRun, lockRun, planChanged, stateError } from './locked-run.ts'
 import { addStepJob } from './outbox.ts'
 import { imagesOfRun } from './run-row.ts'
 import { fillWindow, nothingLeftToCopy } from './window.ts'
@@ -39,14 +39,16 @@ export async function recordResources(db: Database, id: string, resources: Parti
       [id],
     )
     const changed = given.filter(name => before.rows[0]?.[RESOURCE_COLUMN[name]] !== resources[name])
-    const oldSnapshot = before.rows[0]?.snapshot_id ?? null
     if (run.state !== 'finishing' && isOver(run.state)) {
       if (changed.length > 0) throw stateError(run)
       return null
     }
+    if (run.planned_at !== null && !isOver(run.state) && changed.includes('snapshotId')) {
+      throw planChanged(run, `run ${id} was planned from another snapshot`)
+    }
     if (given.length > 0) {
       const assignments = given.map((name, i) => `${RESOURCE_COLUMN[name]} = $${i + 2}`)
-      if (run.state === 'preparing' && oldSnapshot !== null && changed.includes('snapshotId')) await dropPlan(sql, id)
+      if (run.state === 'preparing' && run.snapshot_id !== null && changed.includes('snapshotId')) await deletePlan(sql, id)
       await sql.query(`update varve.runs set ${assignments.join(', ')}, touched_at = now() where id = $1`, [
         id,
         ...given.map(name => resources[name]),
@@ -60,17 +62,22 @@ export async function recordResources(db: Database, id: string, resources: Parti
 export async function recordSnapshot(
   db: Database,
   id: string,
-  snapshot: { readonly checkpointId: string; readonly config: Readonly<Record<string, unknown>> },
+  snapshot: {
+    readonly checkpointId: string
+    readonly config: Readonly<Record<string, unknown>>
+    readonly snapshotId?: string | null
+  },
 ): Promise<void> {
   await db.transaction(async sql => {
     const run = await lockRun(sql, id)
+    expectSnapshot(run, snapshot.snapshotId)
     const values = [id, snapshot.checkpointId, JSON.stringify(snapshot.config)]
     if (run.state !== 'preparing') {
       const same = await sql.query(`select 1 from varve.runs where id = $1 and checkpoint_id = $2 and config = $3::jsonb`, values)
       if (same.rowCount === 1 && !isOver(run.state)) return
       throw stateError(run)
     }
-    if (run.checkpoint_id !== null && run.checkpoint_id !== snapshot.checkpointId) await dropPlan(sql, id)
+    if (run.checkpoint_id !== null && run.checkpoint_id !== snapshot.checkpointId) await deletePlan(sql, id)
     await sql.query(`update varve.runs set checkpoint_id = $2, config = $3, touched_at = now() where id = $1`, values)
   })
 }
@@ -79,9 +86,19 @@ export async function recordSnapshot(
  * Another snapshot than the one that was planned from: what an earlier attempt stored may lack blocks that were written between the two, and would
  * win over the new plan, as ranges are added once. So it goes. Only while preparing: nobody works on a range yet. The run is locked.
  */
-async function dropPlan(sql: Sql, id: string): Promise<void> {
+async function deletePlan(sql: Sql, id: string): Promise<void> {
   await sql.query(`delete from varve.ranges where run_id = $1`, [id])
   await sql.query(`delete from varve.images where run_id = $1`, [id])
+}
+
+/** For a worker whose plan is not the one that is stored in part. One that works with another snapshot has no say. */
+export async function dropPlan(db: Database, id: string, snapshotId: string | null): Promise<void> {
+  await db.transaction(async sql => {
+    const run = await lockRun(sql, id)
+    if (run.state !== 'preparing' || run.snapshot_id !== snapshotId) return
+    await deletePlan(sql, id)
+    await sql.query(`update varve.runs set touched_at = now() where id = $1`, [id])
+  })
 }
 
 /** Once each; in any state that has not ended. */
@@ -114,12 +131,18 @@ export async function setTarget(db: Database, id: string, targetPlatformVmId: st
 }
 
 /** One image per disk; a disk that has one keeps it, whatever is said now. */
-export async function addImages(db: Database, id: string, images: readonly NewImage[]): Promise<readonly Image[]> {
+export async function addImages(
+  db: Database,
+  id: string,
+  images: readonly NewImage[],
+  snapshotId?: string | null,
+): Promise<readonly Image[]> {
   if (new Set(images.map(i => i.diskId)).size !== images.length)
     throw new CatalogError('BAD_REQUEST', 'a disk is named twice', { runId: id })
   return db.transaction(async sql => {
     const run = await lockRun(sql, id)
     if (isOver(run.state)) throw stateError(run)
+    expectSnapshot(run, snapshotId)
     const before = new Set((await imagesOfRun(sql, id)).map(i => i.diskId))
     if (run.state !== 'preparing') {
       if (images.some(i => !before.has(i.diskId))) throw stateError(run)
@@ -134,21 +157,23 @@ export async function addImages(db: Database, id: string, images: readonly NewIm
 }
 
 const INSERT_IMAGES = `
-  insert into varve.images (run_id, position, disk_id, disk_size, block_size, kind, reason, parent_image_id, source_image_id, cbt)
-  select $1, $3::integer + s.position, i."diskId", i."diskSize", i."blockSize", i.kind, i.reason, i."parentImageId", i."sourceImageId", i.cbt
+  insert into varve.images (run_id, position, disk_id, disk_size, block_size, kind, reason, parent_image_id, source_image_id, since, cbt)
+  select $1, $3::integer + s.position, i."diskId", i."diskSize", i."blockSize", i.kind, i.reason, i."parentImageId", i."sourceImageId", i.since, i.cbt
     from jsonb_array_elements($2::jsonb) with ordinality as s (image, position)
     cross join lateral jsonb_to_record(s.image) as i ("diskId" text, "diskSize" bigint, "blockSize" integer, kind text, reason text,
-      "parentImageId" uuid, "sourceImageId" uuid, cbt boolean)`
+      "parentImageId" uuid, "sourceImageId" uuid, since text, cbt boolean)`
 
 /**
  * All ranges are in. preparing -> copying with a window of ranges in the queue; with nothing to copy the step after that; with a cancel asked for
  * meanwhile -> finishing.
  */
-export async function planned(db: Database, id: string, window: number): Promise<void> {
+export async function planned(db: Database, id: string, window: number, plan: MadePlan = {}): Promise<void> {
   await db.transaction(async sql => {
     const run = await lockRun(sql, id)
+    expectSnapshot(run, plan.snapshotId)
     if (run.planned_at !== null) return
     expectState(run, 'preparing')
+    if (plan.images !== undefined) await expectImages(sql, run, plan.images)
     await sql.query(`update varve.runs set planned_at = now(), touched_at = now() where id = $1`, [id])
     if (run.cancel_requested) await endRun(sql, id, CANCELLED)
     else if (await nothingLeftToCopy(sql, id)) await afterCopying(sql, run)
@@ -157,6 +182,16 @@ export async function planned(db: Database, id: string, window: number): Promise
       await fillWindow(sql, run, window)
     }
   })
+}
+
+/** What is stored must be this plan and all of it: the rest of another attempt's would be copied along. */
+async function expectImages(sql: Sql, run: LockedRun, images: NonNullable<MadePlan['images']>): Promise<void> {
+  const { rows } = await sql.query<{ id: string; ranges_total: number }>(`select id, ranges_total from varve.images where run_id = $1`, [
+    run.id,
+  ])
+  const given = new Map(images.map(({ imageId, ranges }) => [imageId, ranges]))
+  if (rows.length === images.length && rows.every(row => given.get(row.id) === row.ranges_total)) return
+  throw planChanged(run, `another plan of run ${run.id} is stored`)
 }
 
 /** The last range is in: a backup goes to sealing, a restore to finishing, with damage if any range had some. The run is locked. */

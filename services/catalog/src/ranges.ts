@@ -1,16 +1,17 @@
 import { createHash } from 'node:crypto'
 import { CatalogError, type NewRange, type RangeForWork, type RangeResult, type RunKind, type RunState } from '@varve/catalog-client'
 import type { Database, Sql } from './database.ts'
-import { expectState, isOver, lockRun, stateError } from './locked-run.ts'
+import { expectSnapshot, expectState, isOver, type LockedRun, lockRun, planChanged, stateError } from './locked-run.ts'
 import { afterCopying } from './preparing.ts'
 import { fillWindow, nothingLeftToCopy } from './window.ts'
 
-/** (imageId, index) twice is once. After `planned` only ranges that are there already can be named again. */
-export async function addRanges(db: Database, id: string, ranges: readonly NewRange[]): Promise<void> {
+/** (imageId, index) twice is once, if it is the same range. After `planned` only ranges that are there already can be named again. */
+export async function addRanges(db: Database, id: string, ranges: readonly NewRange[], snapshotId?: string | null): Promise<void> {
   const list = JSON.stringify(ranges.map(r => ({ ...r, extents: r.extents.flatMap(e => [e.offset, e.length]) })))
   await db.transaction(async sql => {
     const run = await lockRun(sql, id)
     if (isOver(run.state)) throw stateError(run)
+    expectSnapshot(run, snapshotId)
     if (run.state !== 'preparing') {
       const { rows } = await sql.query<{ missing: boolean }>(
         `select exists (select 1 from jsonb_to_recordset($1::jsonb) as s ("imageId" uuid, index integer)
@@ -20,7 +21,10 @@ export async function addRanges(db: Database, id: string, ranges: readonly NewRa
       if (rows[0]?.missing !== false) throw stateError(run)
       return
     }
+    await expectImages(sql, run, ranges)
     await sql.query(INSERT_RANGES, [id, list])
+    const { rows } = await sql.query<{ differs: boolean }>(`select exists (${DIFFERENT_RANGES}) as differs`, [id, list])
+    if (rows[0]?.differs !== false) throw planChanged(run, `a range of run ${id} is planned differently in the catalog`)
     await sql.query(`update varve.runs set touched_at = now() where id = $1`, [id])
   })
 }
@@ -34,6 +38,21 @@ const INSERT_RANGES = `
     returning image_id, bytes)
   update varve.images i set ranges_total = i.ranges_total + a.ranges, planned = i.planned + a.bytes
     from (select image_id, count(*) as ranges, sum(bytes) as bytes from added group by image_id) a where i.id = a.image_id`
+
+/** Ranges that were there before and are not what is added now. */
+const DIFFERENT_RANGES = `
+  select 1 from jsonb_to_recordset($2::jsonb) as s ("imageId" uuid, index integer, "firstPage" integer, "pageCount" integer, extents jsonb, bytes bigint)
+    join varve.ranges r on r.image_id = s."imageId" and r.index = s.index
+   where r.run_id = $1 and (r.first_page, r.page_count, r.bytes, r.extents) is distinct from (s."firstPage", s."pageCount", s.bytes, s.extents)`
+
+/** An image that is gone was dropped with its plan; the foreign key knows those of other runs only as wrong. */
+async function expectImages(sql: Sql, run: LockedRun, ranges: readonly NewRange[]): Promise<void> {
+  const { rows } = await sql.query<{ gone: boolean }>(
+    `select exists (select 1 from unnest($1::uuid[]) as s (id) where not exists (select 1 from varve.images i where i.id = s.id)) as gone`,
+    [[...new Set(ranges.map(range => range.imageId))]],
+  )
+  if (rows[0]?.gone !== false) throw planChanged(run, `an image of run ${run.id} is not there any more`)
+}
 
 interface RangeRow {
   id: string

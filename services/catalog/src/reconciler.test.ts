@@ -99,6 +99,24 @@ test('a job that still waits to be relayed is not written down again', async () 
   await t.catalog.closeRun(run.id)
 })
 
+test('a run that cannot be helped keeps no other waiting', async () => {
+  const poisoned = await t.catalog.createBackup(await addVm(t.catalog), {})
+  const other = await t.catalog.createBackup(await addVm(t.catalog), {})
+  await flush()
+  await t.sql.query(`create function varve.poison() returns trigger language plpgsql as $$
+    begin if new.run_id = '${poisoned.id}' then raise exception 'poisoned'; end if; return new; end $$`)
+  await t.sql.query(`create trigger poison before insert on varve.outbox for each row execute function varve.poison()`)
+  try {
+    expect(await look(0)).toEqual([other.id])
+  } finally {
+    await t.sql.query(`drop function varve.poison cascade`)
+  }
+  for (const { id } of [poisoned, other]) {
+    await t.catalog.failRun(id, { code: 'X', message: 'x', retryable: false })
+    await t.catalog.closeRun(id)
+  }
+})
+
 test('a restarted catalog looks at once', async () => {
   const databaseUrl = await databases.create()
   const before = await startTestCatalog(databaseUrl)

@@ -1,5 +1,5 @@
 import { type Logger, sleep } from '@varve/runtime'
-import type { Database } from './database.ts'
+import { asCatalogError, type Database } from './database.ts'
 import { lockRun } from './locked-run.ts'
 import { requeueLocked } from './requeue.ts'
 
@@ -17,7 +17,7 @@ export interface ReconcilerOptions {
  *
  * @returns the ids of the runs that were helped.
  */
-export async function reconcile(db: Database, options: Pick<ReconcilerOptions, 'window' | 'silenceS'>): Promise<string[]> {
+export async function reconcile(db: Database, options: Pick<ReconcilerOptions, 'window' | 'silenceS'>, log?: Logger): Promise<string[]> {
   const { rows } = await db.query<{ id: string }>(
     `select id from varve.runs r where r.ended_at is null and (
        (r.state <> 'copying' and r.touched_at <= now() - make_interval(secs => $1))
@@ -29,8 +29,14 @@ export async function reconcile(db: Database, options: Pick<ReconcilerOptions, '
   )
   const helped: string[] = []
   for (const { id } of rows) {
-    const jobs = await db.transaction(async sql => requeueLocked(sql, await lockRun(sql, id), options.window, options.silenceS))
-    if (jobs > 0) helped.push(id)
+    try {
+      const jobs = await db.transaction(async sql => requeueLocked(sql, await lockRun(sql, id), options.window, options.silenceS))
+      if (jobs > 0) helped.push(id)
+    } catch (error) {
+      // A database that is away is so for all of them; a run that cannot be helped must not keep the others waiting.
+      if (asCatalogError(error).code === 'CATALOG_UNREACHABLE') throw error
+      log?.warn({ runId: id, err: error }, 'the present step of a run could not be queued again')
+    }
   }
   return helped
 }
@@ -45,7 +51,7 @@ export function startReconciler(db: Database, options: ReconcilerOptions, log: L
     let silenceS = 0
     while (!stop.signal.aborted) {
       try {
-        const runs = await reconcile(db, { window: options.window, silenceS })
+        const runs = await reconcile(db, { window: options.window, silenceS }, log)
         if (runs.length > 0) log.info({ runs, silenceS }, 'queued the present step of runs again that gave no sign of life')
         silenceS = options.silenceS
       } catch (error) {

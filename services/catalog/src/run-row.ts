@@ -47,6 +47,7 @@ interface ImageRow extends RunTotals {
   kind: Image['kind']
   reason: Image['reason']
   parent_image_id: string | null
+  since: string | null
   ranges_total: number
   ranges_done: number
 }
@@ -105,6 +106,7 @@ function toImage(row: ImageRow): Image {
     kind: row.kind,
     reason: row.reason,
     parentImageId: row.parent_image_id,
+    since: row.since,
     totals: {
       planned: row.planned,
       read: row.read,
