@@ -21,3 +21,11 @@ test('one that fails does not keep the others open, and its name is in the error
   expect(closed).toEqual(['server', 'database'])
   expect((error as AggregateError).errors[0]).toMatchObject({ message: 'closing queue failed', cause: { message: 'gone' } })
 })
+
+test('what is opened after closing began is closed at once', async () => {
+  const closed: string[] = []
+  const closer = new Closer()
+  await closer.close()
+  closer.add('late', () => void closed.push('late'))
+  expect(closed).toEqual(['late'])
+})

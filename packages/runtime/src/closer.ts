@@ -11,8 +11,10 @@ export class Closer {
   readonly #opened: { name: string; close: Close }[] = []
   #closing: Promise<void> | undefined
 
+  /** What is opened while closing is under way (a start that was interrupted) is closed at once. */
   add(name: string, close: Close): void {
-    this.#opened.push({ name, close })
+    if (this.#closing === undefined) this.#opened.push({ name, close })
+    else void Promise.resolve(close()).catch(() => {})
   }
 
   /** Close everything, newest first. One failing does not keep the others open; the failures are thrown together. */

@@ -45,14 +45,31 @@ test('a start that fails is one line with its code, what was open is closed, and
   expect(output().split('\n').filter(Boolean).sort()).toEqual(['EADDRINUSE: port 1 is in use', 'first closed'])
 })
 
-test('a second signal ends a closing that hangs', async () => {
+test('a second signal at once is the same wish: the closing goes on to its end', async () => {
+  const { child, output } = await start(`
+    closer.add('slow', async () => {
+      await new Promise(resolve => setTimeout(resolve, 300))
+      console.log('closed')
+    })
+    setInterval(() => {}, 1000)
+    console.log('ready')`)
+  await once(child.stdout!, 'data')
+  child.kill('SIGINT')
+  await new Promise(resolve => setTimeout(resolve, 50))
+  child.kill('SIGINT')
+  const [code] = await once(child, 'close')
+  expect(code).toBe(0)
+  expect(output()).toBe('ready\nclosed\n')
+})
+
+test('a second signal later ends a closing that hangs', async () => {
   const { child } = await start(`
     closer.add('stuck', () => new Promise(() => {}))
     setInterval(() => {}, 1000)
     console.log('ready')`)
   await once(child.stdout!, 'data')
   child.kill('SIGTERM')
-  await new Promise(resolve => setTimeout(resolve, 200))
+  await new Promise(resolve => setTimeout(resolve, 1300))
   child.kill('SIGTERM')
   const [code] = await once(child, 'close')
   expect(code).toBe(130)

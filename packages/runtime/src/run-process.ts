@@ -2,15 +2,24 @@ import { errorReport } from '@varve/errors'
 import { Closer } from './closer.ts'
 
 /**
+ * A second signal this soon after the first is the same wish: `npx` and `npm run` pass on what the terminal has sent to everybody already.
+ */
+const SAME_WISH_MS = 1000
+
+/**
  * The life of a service process: `open` builds everything in order and registers what must be closed; SIGINT or SIGTERM
- * closes it in reverse and exits 0; a failed start prints one clear line and exits 1; a second signal exits at once.
+ * closes it in reverse and exits 0; a failed start prints one clear line and exits 1; a second signal, a second or more later, exits at
+ * once.
  */
 export async function runProcess(open: (closer: Closer) => Promise<void>): Promise<void> {
   const closer = new Closer()
-  let stopping = false
+  let stoppingSince: number | undefined
   const stop = (signal: NodeJS.Signals): void => {
-    if (stopping) process.exit(130)
-    stopping = true
+    if (stoppingSince !== undefined) {
+      if (performance.now() - stoppingSince >= SAME_WISH_MS) process.exit(130)
+      return
+    }
+    stoppingSince = performance.now()
     closer.close().then(
       () => process.exit(0),
       error => {

@@ -61,8 +61,9 @@ export async function runDemo(argv: readonly string[], entry: string): Promise<n
   const stop = (): void => {
     void closer.close().finally(() => process.exit(130))
   }
-  process.once('SIGINT', stop)
-  process.once('SIGTERM', stop)
+  // Stays in place: the terminal, npm and npx may each send the same Ctrl-C.
+  process.on('SIGINT', stop)
+  process.on('SIGTERM', stop)
   try {
     const identical = await story(Number(values.seed) || 1, values.keep, entry, closer)
     if (values.keep && identical) await new Promise(() => {})
