@@ -15,6 +15,14 @@ export interface CliConfig {
   /** Looked up only when a command needs it. @throws CliError NO_TOKEN, STATE_FILE_INVALID */
   access(): Access
   readonly platformPassword: string | undefined
+  /** For `extract` alone: the repository, and how to log in where it is an S3 store. */
+  readonly repositoryUrl: string | undefined
+  readonly s3: {
+    readonly endpoint: string | undefined
+    readonly region: string | undefined
+    readonly accessKey: string | undefined
+    readonly secretKey: string | undefined
+  }
 }
 
 const DEFAULT_URL = 'http://127.0.0.1:7300'
@@ -23,6 +31,13 @@ export function loadCliConfig(env: NodeJS.ProcessEnv, cwd: string): CliConfig {
   return {
     access: () => findAccess(env, cwd),
     platformPassword: env.VARVE_PLATFORM_PASSWORD,
+    repositoryUrl: env.VARVE_REPOSITORY_URL || undefined,
+    s3: {
+      endpoint: env.VARVE_S3_ENDPOINT || undefined,
+      region: env.VARVE_S3_REGION || undefined,
+      accessKey: env.VARVE_S3_ACCESS_KEY || undefined,
+      secretKey: env.VARVE_S3_SECRET_KEY || undefined,
+    },
   }
 }
 

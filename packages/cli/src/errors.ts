@@ -4,7 +4,10 @@ import { EXIT_CODES, type ExitCode } from './exit-codes.ts'
 export const CLI_ERRORS = {
   USAGE: { retryable: false, help: 'See --help of the command.' },
   AMBIGUOUS: { retryable: false, help: 'Give more characters of the id.' },
-  NOT_FOUND: { retryable: false, help: 'List what there is: varve vm list, varve points, varve runs, varve platform list.' },
+  NOT_FOUND: {
+    retryable: false,
+    help: 'List what there is: varve vm list, varve points, varve runs, varve platform list, varve extract --list.',
+  },
   NO_TOKEN: {
     retryable: false,
     help: 'Set VARVE_API_TOKEN, or VARVE_HOME to the folder of a running standalone, or start one with: varve standalone',
@@ -12,6 +15,12 @@ export const CLI_ERRORS = {
   API_UNREACHABLE: { retryable: true, help: 'Start Varve with: varve standalone. Or set VARVE_API_URL to where it runs.' },
   API_ANSWER_INVALID: { retryable: false, help: 'Something else than Varve answers there; check VARVE_API_URL.' },
   STATE_FILE_INVALID: { retryable: false, help: 'Remove the file and start standalone again, or set VARVE_API_URL and VARVE_API_TOKEN.' },
+  DATA_DAMAGED: {
+    retryable: false,
+    help: 'The repository cannot give back all of the disk. `--on-damage continue` extracts what is whole; another restore point may have the rest.',
+  },
+  OUTPUT_EXISTS: { retryable: false, help: 'Name another file, or replace it with --force.' },
+  OUTPUT_FAILED: { retryable: false, help: 'The file could not be written: look at its folder, permissions and free space.' },
   NOT_INSTALLED: { retryable: false, help: 'Run "npm run build" in the checkout of Varve.' },
 } as const satisfies ErrorTable
 
@@ -47,13 +56,22 @@ const EXITS: Partial<Record<string, ExitCode>> = {
   STATE_FILE_INVALID: EXIT_CODES.NO_ACCESS,
 }
 
+/** Of a repository that `extract` reads by itself. */
+const REPOSITORY_EXITS: Partial<Record<string, ExitCode>> = {
+  REPOSITORY_NOT_FOUND: EXIT_CODES.NOT_FOUND,
+  STORE_URL_INVALID: EXIT_CODES.USAGE,
+  STORE_DENIED: EXIT_CODES.NO_ACCESS,
+  STORE_UNAVAILABLE: EXIT_CODES.NO_ACCESS,
+}
+
 export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof RefusedError) {
     if (error.status === 401) return EXIT_CODES.NO_ACCESS
     if (error.status === 400) return EXIT_CODES.USAGE
     return error.status === 404 ? EXIT_CODES.NOT_FOUND : EXIT_CODES.FAILED
   }
-  return error instanceof CliError ? (EXITS[error.code] ?? EXIT_CODES.FAILED) : EXIT_CODES.FAILED
+  if (error instanceof CliError) return EXITS[error.code] ?? EXIT_CODES.FAILED
+  return error instanceof VarveError ? (REPOSITORY_EXITS[error.code] ?? EXIT_CODES.FAILED) : EXIT_CODES.FAILED
 }
 
 /** Code, message and what to do about any thrown value. */

@@ -8,7 +8,7 @@ export const EXIT_CODES = {
   NOT_FOUND: 3,
   /** No or a wrong token, or nothing answers at the address of the API. */
   NO_ACCESS: 4,
-  /** A restore ended, with holes where blocks were damaged. */
+  /** A restore or an extraction ended, with holes where blocks were damaged. */
   DAMAGE: 5,
   /** Ctrl-C; runs that were started go on. */
   INTERRUPTED: 130,
@@ -23,5 +23,5 @@ Exit codes:
   2    the command line is wrong, or a name fits several things
   3    there is no such VM, run, restore point or platform
   4    no access: token missing or wrong, or nothing answers
-  5    a restore ended with damage: holes where blocks were unreadable
+  5    a restore or an extraction ended with damage: holes where blocks were unreadable
   130  interrupted; runs that were started go on`

@@ -11,6 +11,8 @@ async function parse(args: readonly string[]): Promise<{ out: string; error: unk
       throw new Error('asked for the API')
     },
     platformPassword: undefined,
+    repositoryUrl: undefined,
+    s3: { endpoint: undefined, region: undefined, accessKey: undefined, secretKey: undefined },
   }
   const program = buildProgram(createSession(config, new AbortController().signal), '0.0.0')
   let out = ''
@@ -38,6 +40,8 @@ test.each([
   [['restore', 'files-1', '--to', 'moon']],
   [['restore', 'files-1', '--on-damage', 'pray']],
   [['runs', '--limit', '0']],
+  [['extract', '--threads', '0']],
+  [['extract', '--on-damage', 'pray']],
   [['platform', 'add', 'x']],
 ])('%j is a wrong command line', async args => {
   const { out, error } = await parse(args)
@@ -51,6 +55,10 @@ test.each([
   [['platform', 'add', 'x', '--url', 'http://a', '--user', 'u', '--access-key', 'k']],
   [['restore', 'files-1', '--differential']],
   [['restore', 'files-1', '--to', 'original', '--name', 'x']],
+  [['extract', '-o', 'x']],
+  [['extract', '--repository', '/r']],
+  [['extract', '--repository', '/r', '--list', '-o', 'x']],
+  [['extract', '--repository', '/r', '-o', '-', '--json']],
 ])('%j contradicts itself', async args => {
   const { error } = await parse(args)
   expect(error).toBeInstanceOf(CliError)
@@ -61,6 +69,7 @@ test.each([
   [[]],
   [['backup']],
   [['restore']],
+  [['extract']],
   [['runs']],
   [['points']],
   [['cancel']],

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { backupCommand } from './commands/backup.ts'
+import { extractCommand } from './commands/extract.ts'
 import { platformCommand } from './commands/platform.ts'
 import { pointsCommand } from './commands/points.ts'
 import { restoreCommand } from './commands/restore.ts'
@@ -15,6 +16,7 @@ Settings:
   VARVE_API_TOKEN          its token; without it that of a running standalone is taken, from
   VARVE_HOME               its folder (default: .varve in this folder or one above)
   VARVE_PLATFORM_PASSWORD  for: varve platform add
+  VARVE_REPOSITORY_URL     for: varve extract; with VARVE_S3_ENDPOINT, _REGION, _ACCESS_KEY, _SECRET_KEY
 ${EXIT_CODE_HELP}
 
 First steps:
@@ -41,6 +43,7 @@ export function buildProgram(session: Session, version: string): Command {
   runsCommand(program, session)
   pointsCommand(program, session)
   restoreCommand(program, session)
+  extractCommand(program, session)
   // Only for the list of commands: main hands these over before this program sees them.
   for (const [name, { summary }] of Object.entries(PARTS)) program.command(name).description(summary).argument('[args...]')
   for (const command of everyCommand(program)) if (command.commands.length === 0) command.addHelpText('after', EXIT_CODE_HELP)
