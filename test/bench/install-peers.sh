@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# The tools that the bench compares with, from package registries only (Debian or Ubuntu, as root). What cannot be had is said and left out;
+# the bench skips it with the reason. Other binaries by path: VARVE_BENCH_RESTIC, VARVE_BENCH_BENJI.
+set -uo pipefail
+
+packages=(libnbd-bin qemu-utils e2fsprogs restic borgbackup)
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f='${Status}' "$package" 2> /dev/null | grep -q 'ok installed' || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  echo "installing ${missing[*]}"
+  apt-get update -qq
+  for package in "${missing[@]}"; do
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" > /dev/null || echo "left out: $package"
+  done
+fi
+
+# Benji pins an old ruamel.yaml that does not build on newer Pythons; a later one works.
+peers="${VARVE_CACHE:-$HOME/.cache/varve}/peers"
+if [ ! -x "$peers/benji/bin/benji" ]; then
+  echo "installing Benji"
+  mkdir -p "$peers"
+  if ! { python3 -m venv "$peers/benji" \
+    && "$peers/benji/bin/pip" install -q --no-deps benji==0.17.0 \
+    && "$peers/benji/bin/pip" install -q 'ruamel.yaml<0.18' 'setuptools<80' 'sqlalchemy<2' alembic boto3 python-dateutil cerberus colorama \
+      diskcache dateparser 'semantic_version' prettytable psycopg2-binary pycryptodome pydash 'sparsebitfield' structlog zstandard argcomplete; }; then
+    rm -rf "$peers/benji"
+    echo "left out: Benji"
+  fi
+fi
+echo "peers are in place"
