@@ -92,5 +92,8 @@ export function settle(options: HciOptions) {
   }
 }
 
+/** Payload bytes that one NBD listener holds at a time. Two of them and the maps of the disks stay below 300 MB, whatever guests send. */
+export const NBD_MEMORY_BYTES = 64 * MiB
+
 /** Bytes that SCP calls 1 GB. */
 export const GB = GiB

@@ -5,7 +5,7 @@ import type { Faults } from '../faults/faults.ts'
 import { startNbdProxy } from '../faults/nbd-proxy.ts'
 import type { Lease } from '../leases/lease.ts'
 import type { Leases } from '../leases/leases.ts'
-import type { Settings, TlsMode } from '../options.ts'
+import { NBD_MEMORY_BYTES, type Settings, type TlsMode } from '../options.ts'
 import { requireSnapshot } from '../snapshots/snapshot-id.ts'
 import { openClusterTls } from './cluster-ca.ts'
 import { gated } from './gated-backend.ts'
@@ -61,6 +61,7 @@ export async function startBackupExports(deps: {
   const cluster = tlsMode === 'off' ? undefined : await openClusterTls(settings.dataDir, settings.backupNbd.advertiseHost)
   const { host, advertiseHost } = settings.backupNbd
   const server = await startNbdServer({
+    memoryBytes: NBD_MEMORY_BYTES,
     // With faults on, the proxy takes the public port.
     listen: faults.enabled ? { host: '127.0.0.1', port: 0 } : { host, port: settings.backupNbd.port },
     ...(cluster === undefined

@@ -3,7 +3,7 @@ import { type ExportResolver, NbdError, startNbdServer } from '@varve/nbd'
 import { Closer, type Logger } from '@varve/runtime'
 import type { Datastore, VmRecord } from '../datastore/datastore.ts'
 import type { Leases } from '../leases/leases.ts'
-import type { Settings } from '../options.ts'
+import { NBD_MEMORY_BYTES, type Settings } from '../options.ts'
 import { tcpAddress } from './data-access.ts'
 import { gated } from './gated-backend.ts'
 
@@ -49,7 +49,7 @@ export async function startGuestExports(deps: {
   try {
     // Left behind by a killed process; the datastore's lock says that nobody else uses it.
     await rm(settings.guestSocket, { force: true })
-    const options = { exports, log, maxConnections: 1024 }
+    const options = { exports, log, maxConnections: 1024, memoryBytes: NBD_MEMORY_BYTES }
     const local = await startNbdServer({ ...options, listen: { path: settings.guestSocket } })
     closer.add('guest socket', () => local.close())
     const tcp = settings.guestNbd && (await startNbdServer({ ...options, listen: settings.guestNbd }))
