@@ -1,5 +1,7 @@
 import { ENDED_STATES, type RunForWork } from '@varve/catalog-client'
-import type { PlatformDriver } from '@varve/platform'
+import { errorReport } from '@varve/errors'
+import { type PlatformDriver, PlatformError } from '@varve/platform'
+import { sleep } from '@varve/runtime'
 import { hasCode } from './errors.ts'
 import { createdVm } from './new-vm.ts'
 import { snapshotName } from './run-snapshot.ts'
@@ -10,14 +12,31 @@ export async function releaseLease(run: RunForWork, platform: PlatformDriver, si
   if (run.resources.leaseId !== null) await platform.releaseLease(run.resources.leaseId, signal)
 }
 
-/** Delete every snapshot that carries the run's name, newest first, whether the catalog knows of it or not. */
-export async function deleteSnapshots(run: RunForWork, platform: PlatformDriver, signal: AbortSignal): Promise<number> {
+/**
+ * Delete every snapshot that carries the run's name, newest first, whether the catalog knows of it or not.
+ *
+ * @param mayComeYet may somebody have died while one was being taken? (default: yes)
+ * @throws PlatformError VM_BUSY while a snapshot may still be on its way: a task that a killed process asked for goes on without it.
+ */
+export async function deleteSnapshots(
+  run: RunForWork,
+  platform: PlatformDriver,
+  signal: AbortSignal,
+  { mayComeYet = true }: { readonly mayComeYet?: boolean } = {},
+): Promise<number> {
   // Restores work on their target; a new VM may not exist yet.
   const vmId = run.targetPlatformVmId ?? run.platformVmId
+  const askBusy = mayComeYet && run.resources.snapshotName !== null
   try {
-    const snapshots = await platform.listSnapshots(vmId, snapshotName(run.id), signal)
-    for (const { id } of snapshots.toReversed()) await platform.deleteSnapshot(vmId, id, signal)
-    return snapshots.length
+    for (let deleted = 0; ; ) {
+      // In this order: a task that ended before we looked has its snapshot in the list.
+      const pending = askBusy && (await platform.getVm(vmId, signal)).busy
+      const snapshots = await platform.listSnapshots(vmId, snapshotName(run.id), signal)
+      if (snapshots.length === 0 && pending) throw new PlatformError('VM_BUSY', 'a snapshot of the run may still be on its way', { vmId })
+      for (const { id } of snapshots.toReversed()) await platform.deleteSnapshot(vmId, id, signal)
+      deleted += snapshots.length
+      if (snapshots.length === 0 || !askBusy) return deleted
+    }
   } catch (error) {
     // The VM went, and its snapshots with it.
     if (hasCode(error, 'VM_NOT_FOUND')) return 0
@@ -31,26 +50,46 @@ export async function deleteCreatedVm(run: RunForWork, platform: PlatformDriver,
   if (vmId !== null) await platform.deleteVm(vmId, signal)
 }
 
+export function isSuccess(outcome: RunForWork['outcome']): boolean {
+  return outcome === 'succeeded' || outcome === 'succeeded-with-damage'
+}
+
+/** How long to wait for a task of the platform that holds what is to be taken away. */
+const PATIENCE_MS = 600_000
+const RETRY_MS = 2000
+
 /**
- * For a preparing job that failed: when the run has ended meanwhile (cancelled, failed elsewhere), `finish-run` may have looked
- * before the last snapshot or VM was there, so whatever the run made goes now. A run that is still to be prepared keeps all: the next attempt goes on
- * with it.
+ * For a preparing job that failed: when the run has ended meanwhile (cancelled, failed elsewhere, done by another worker), `finish-run`
+ * may have looked before the last snapshot or VM was there, so whatever the run made and does not need goes now. A run that is still to
+ * be prepared keeps all: the next attempt goes on with it.
+ *
+ * @throws what may pass (VM_BUSY after ten minutes, the platform out of reach), so that the job is delivered again: nobody else comes by.
  */
 export async function takeAwayIfEnded(
   runId: string,
-  { catalog, log }: SnapshotDeps,
+  { catalog, log, retryMs = RETRY_MS }: SnapshotDeps,
   platform: PlatformDriver,
   signal: AbortSignal,
 ): Promise<void> {
-  try {
-    const run = await catalog.getRunForWork(runId)
-    const ended = run.state === 'finishing' || ENDED_STATES.includes(run.state)
-    if (!ended || run.outcome === 'succeeded' || run.outcome === 'succeeded-with-damage') return
-    await releaseLease(run, platform, signal)
-    await deleteSnapshots(run, platform, signal)
-    if (run.kind === 'restore') await deleteCreatedVm(run, platform, signal)
-  } catch (error) {
-    // The job's own error is the one to report; this is tried again with the next delivery, or by `finish-run`.
-    log.warn({ runId, err: error }, 'what the run made could not be taken away')
+  const deadline = performance.now() + PATIENCE_MS
+  let ended = false
+  for (;;) {
+    try {
+      const run = await catalog.getRunForWork(runId)
+      ended = run.state === 'finishing' || ENDED_STATES.includes(run.state)
+      if (!ended) return
+      await releaseLease(run, platform, signal)
+      // Also after a good end: this job itself may be the late one, delivered again after it was killed.
+      await deleteSnapshots(run, platform, signal)
+      if (run.kind === 'restore' && !isSuccess(run.outcome)) await deleteCreatedVm(run, platform, signal)
+      return
+    } catch (error) {
+      if (!hasCode(error, 'VM_BUSY') || performance.now() > deadline) {
+        log.warn({ runId, err: error }, 'what the run made could not be taken away')
+        if (ended && errorReport(error).retryable) throw error
+        return
+      }
+    }
+    await sleep(retryMs, signal)
   }
 }

@@ -1,6 +1,7 @@
 import { merkleRoot, type Root } from '@varve/block-map'
 import type { PointImage, RestorePoint, RunForWork } from '@varve/catalog-client'
 import { describe, expect, test } from 'vitest'
+import { hasCode } from './errors.ts'
 import { finishRun } from './finish-run.ts'
 import { prepareBackup } from './prepare-backup.ts'
 import { prepareRestore } from './prepare-restore.ts'
@@ -38,6 +39,17 @@ function expireUnknownLeases({ platform, catalog }: StoryWorld): void {
   for (const id of platform.leases.keys()) if (id !== catalog.run.resources.leaseId) platform.leases.delete(id)
 }
 
+/** As the queue does it: again while the platform is busy with what a dead process asked for. */
+async function finishInTheEnd({ deps }: StoryWorld): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await finishRun(RUN_ID, deps, signal)
+    } catch (error) {
+      if (!hasCode(error, 'VM_BUSY') || attempt === 20) throw error
+    }
+  }
+}
+
 const kept = ({ catalog, platform }: StoryWorld) => ({
   state: catalog.run.state,
   images: catalog.run.images.map(({ diskId, kind, reason }) => ({ diskId, kind, reason })),
@@ -51,6 +63,7 @@ const kept = ({ catalog, platform }: StoryWorld) => ({
 
 async function expectNothingLeft(world: StoryWorld): Promise<void> {
   expireUnknownLeases(world)
+  world.platform.muchLater()
   expect(world.platform.snapshots.size).toBe(0)
   expect(world.platform.leases.size).toBe(0)
 }
@@ -127,11 +140,12 @@ describe.each(stories)('$name', ({ story, open }) => {
       const deps = world.watched(async () => {
         if (++step !== n) return
         await world.catalog.failRun(RUN_ID, { code: 'CANCELLED', message: 'cancelled', retryable: false })
-        await finishRun(RUN_ID, world.deps, signal)
+        await finishRun(RUN_ID, world.deps, signal).catch(error => expect(error).toMatchObject({ code: 'VM_BUSY' }))
       })
       // It ends with RUN_ENDED, or with whatever it finds missing first; or it had nothing left to do.
       await story(RUN_ID, deps, signal).catch(() => {})
       if (step < n) break
+      await finishInTheEnd(world)
       await expectNothingLeft(world)
       expect(world.platform.vms.size, `cancelled at step ${n}`).toBe(1)
       expect(world.catalog.run.state).toBe('cancelled')
@@ -146,10 +160,46 @@ describe.each(stories)('$name', ({ story, open }) => {
       // The queue delivers the lost job again, before or after the clean-up.
       const again = () => story(RUN_ID, world.deps, signal).catch(error => expect(error).toMatchObject({ code: 'RUN_ENDED' }))
       if (n % 2 === 0) await again()
-      await finishRun(RUN_ID, world.deps, signal)
+      await finishInTheEnd(world)
       if (n % 2 === 1) await again()
       await expectNothingLeft(world)
       expect(world.platform.vms.size, `crash at step ${n}`).toBe(1)
+    }
+  })
+
+  test('crashed at any step and cancelled when the platform has forgotten it leaves nothing behind', async () => {
+    for (let n = 1; ; n++) {
+      const world = await open()
+      if (!(await crashAt(n, story, world))) break
+      world.platform.muchLater()
+      await world.catalog.failRun(RUN_ID, { code: 'CANCELLED', message: 'cancelled', retryable: false })
+      await finishInTheEnd(world)
+      await expectNothingLeft(world)
+      expect([...world.platform.vms.keys()], `crash at step ${n}`).toEqual(['vm-1'])
+    }
+  })
+
+  test('done by another worker, to a good end, while the first one sleeps at any step', async () => {
+    for (let n = 1; ; n++) {
+      const world = await open()
+      let step = 0
+      let killed = false
+      const deps = world.watched(async at => {
+        // It wakes up, and is killed when it makes something.
+        killed ||= step >= n && at.startsWith('during')
+        if (killed) throw new Crash()
+        if (++step !== n || at.startsWith('during')) return
+        expireUnknownLeases(world)
+        await story(RUN_ID, world.deps, signal)
+        world.catalog.run = { ...world.catalog.run, state: 'finishing', outcome: 'succeeded' }
+        await finishInTheEnd(world)
+      })
+      await story(RUN_ID, deps, signal).catch(() => {})
+      if (step < n) break
+      if (world.catalog.run.state !== 'succeeded') continue
+      await story(RUN_ID, world.deps, signal).catch(error => expect(error).toMatchObject({ code: 'RUN_ENDED' }))
+      await expectNothingLeft(world)
+      expect(world.platform.vms.size, `slept at step ${n}`).toBe(world.catalog.run.resources.createdVmId === null ? 1 : 2)
     }
   })
 })

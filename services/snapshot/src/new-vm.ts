@@ -1,41 +1,75 @@
 import type { Catalog, RestoreOptions, RunForWork } from '@varve/catalog-client'
 import { errorReport } from '@varve/errors'
-import type { PlatformDriver, VmConfig } from '@varve/platform'
+import { carriesToken, type PlatformDriver, type VmConfig } from '@varve/platform'
+import { hasCode } from './errors.ts'
 
-/**
- * What stands in `resources.createdVmId` while the platform makes the VM and its id is not known: whoever cleans up learns the id
- * by asking for the same creation again, which the platform answers with the VM that is there (client token).
- */
+/** What stands in `resources.createdVmId` while the platform was asked for the VM and has not told its id. */
 const UNKNOWN_YET = 'creating'
 
-/** The new VM of a restore, made at the first call. The intent is in the catalog before the VM exists. */
-export async function makeVm(
-  run: RunForWork,
-  config: VmConfig,
-  { platform, catalog, signal }: { readonly platform: PlatformDriver; readonly catalog: Catalog; readonly signal: AbortSignal },
-): Promise<string> {
+interface Context {
+  readonly platform: PlatformDriver
+  readonly catalog: Catalog
+  readonly signal: AbortSignal
+}
+
+/**
+ * The new VM of a restore, made at the first call. The intent is in the catalog before the platform is asked, the id before the VM is made.
+ * May be busy: an earlier attempt's creation may be under way.
+ */
+export async function makeVm(run: RunForWork, config: VmConfig, { platform, catalog, signal }: Context): Promise<string> {
   const { createdVmId } = run.resources
-  if (createdVmId !== null && createdVmId !== UNKNOWN_YET) return createdVmId
+  if (createdVmId !== null) {
+    const there = await findVm(run, platform, signal)
+    if (there !== null) return recorded(run.id, there, catalog)
+  }
   // The saved configuration goes with the run, for the clean-up.
   await catalog.recordSnapshot(run.id, { checkpointId: '0', config })
-  await catalog.recordResources(run.id, { createdVmId: UNKNOWN_YET })
-  const vmId = await platform.createVm(config, newVmName(run), run.id, signal)
-  await catalog.recordResources(run.id, { createdVmId: vmId })
+  if (createdVmId === null) await catalog.recordResources(run.id, { createdVmId: UNKNOWN_YET })
+  const record = (vmId: string): Promise<void> => catalog.recordResources(run.id, { createdVmId: vmId })
+  return recorded(run.id, await platform.createVm(config, newVmName(run), run.id, signal, record), catalog)
+}
+
+async function recorded(runId: string, vmId: string, catalog: Catalog): Promise<string> {
+  await catalog.recordResources(runId, { createdVmId: vmId })
   return vmId
 }
 
-/** The VM that this run made, null when it made none. */
+/**
+ * The VM that this run made, null when it made none. One whose creation may still be under way is waited for by asking for the
+ * same creation again: under the same token the platform goes on with the first. Should it have forgotten the token, a second VM is made, only to be deleted.
+ */
 export async function createdVm(run: RunForWork, platform: PlatformDriver, signal: AbortSignal): Promise<string | null> {
   const { createdVmId } = run.resources
-  if (createdVmId !== UNKNOWN_YET) return createdVmId
-  if (run.config === null) return null
-  try {
-    return await platform.createVm(run.config, newVmName(run), run.id, signal)
-  } catch (error) {
-    // It was refused, and so it is now: there is nothing to delete.
-    if (errorReport(error).retryable) throw error
-    return null
+  if (createdVmId === null) return null
+  // A target is one whose creation was seen to end.
+  if (run.targetPlatformVmId !== null) return createdVmId
+  const there = await findVm(run, platform, signal)
+  if (there !== null || run.config === null) return there
+  let accepted: string | null = null
+  const note = (vmId: string): void => {
+    accepted = vmId
   }
+  try {
+    return await platform.createVm(run.config, newVmName(run), run.id, signal, note)
+  } catch (error) {
+    if (errorReport(error).retryable && !hasCode(error, 'TASK_FAILED')) throw error
+    // It failed or was refused: at most its remains are there.
+    return accepted ?? findVm(run, platform, signal)
+  }
+}
+
+/** By the id that was recorded, or by the token in its description. */
+async function findVm(run: RunForWork, platform: PlatformDriver, signal: AbortSignal): Promise<string | null> {
+  const { createdVmId } = run.resources
+  if (createdVmId !== null && createdVmId !== UNKNOWN_YET) {
+    try {
+      return (await platform.getVm(createdVmId, signal)).id
+    } catch (error) {
+      if (!hasCode(error, 'VM_NOT_FOUND')) throw error
+    }
+  }
+  for await (const vm of platform.listVms(signal)) if (carriesToken(vm, run.id)) return vm.id
+  return null
 }
 
 function newVmName(run: RunForWork): string {

@@ -4,6 +4,7 @@ import type { PlatformSnapshot } from '@varve/platform'
 import { takeAwayIfEnded } from './clean-up.ts'
 import { ensureTracking } from './disk-tracking.ts'
 import { SnapshotError } from './errors.ts'
+import { vmForRun } from './idle-vm.ts'
 import { readParent } from './parent-images.ts'
 import { closePlans, type DiskPlan, type PlanContext, planDisks, ResetNeeded } from './plan-disks.ts'
 import { acquireLease } from './run-lease.ts'
@@ -33,7 +34,7 @@ export async function prepareBackup(runId: string, deps: SnapshotDeps, signal: A
     await catalog.startRun(runId)
     if (run.cancelRequested) throw new SnapshotError('CANCELLED', 'the run was cancelled')
 
-    const vm = await platform.getVm(run.platformVmId, signal)
+    const vm = await vmForRun(run.platformVmId, run, { platform, catalog, signal, retryMs: deps.retryMs })
     const disks = usableDisks(vm)
     for (const note of notesOnExcluded(vm)) await catalog.addNote(runId, note)
 

@@ -103,10 +103,33 @@ describe('to the original', () => {
     await expect(prepareRestore(RUN_ID, it.deps, signal)).rejects.toMatchObject({ code: 'TARGET_DISK_MISSING' })
     it.platform.vms.set('vm-1', sizes(-512))
     await expect(prepareRestore(RUN_ID, it.deps, signal)).rejects.toMatchObject({ code: 'TARGET_DISK_SMALLER' })
+    // Nothing of the VM was touched for a restore that can't be.
+    expect(it.platform.calls).toEqual([])
     it.platform.vms.set('vm-1', sizes(512))
     await prepareRestore(RUN_ID, it.deps, signal)
     expect(it.catalog.run.notes[0]).toContain('Disk virtio0 is larger than in the restore point; the last 512 bytes')
   })
+})
+
+test('a disk that the point lacks is left alone, and told', async () => {
+  const it = await world({ target: 'original' })
+  const vm = await it.platform.getVm('vm-1')
+  it.platform.vms.set('vm-1', { ...vm, disks: [...vm.disks, { id: 'virtio2', size: 1 << 20, datastoreId: 'store' }] })
+  await prepareRestore(RUN_ID, it.deps, signal)
+  expect(it.catalog.run.notes).toEqual(['Disk virtio2 of the VM is not in the restore point; it is left as it is.'])
+})
+
+test('a new VM that cannot be made: the run ends, whatever the platform remembers of it', async () => {
+  for (const later of [false, true]) {
+    const it = await world({ target: 'new-vm' })
+    it.platform.creationFails = true
+    await expect(prepareRestore(RUN_ID, it.deps, signal)).rejects.toMatchObject({ code: 'TASK_FAILED' })
+    await it.catalog.failRun(RUN_ID, { code: 'TASK_FAILED', message: 'no space left', retryable: true })
+    if (later) it.platform.muchLater()
+    await finishRun(RUN_ID, it.deps, signal)
+    expect(it.catalog.run).toMatchObject({ state: 'failed', reason: 'TASK_FAILED' })
+    expect([...it.platform.vms.keys()]).toEqual(['vm-1'])
+  }
 })
 
 describe('differential', () => {

@@ -33,7 +33,7 @@ export async function prepareRestore(runId: string, deps: SnapshotDeps, signal: 
     const point = await catalog.getPoint(run.restorePointId)
     const saved = await catalog.getPointConfig(point.id)
 
-    const vm = await restoreTarget(run, saved, { platform, deps, signal })
+    const vm = await restoreTarget(run, saved, point.images, { platform, deps, signal })
     await catalog.setTarget(runId, vm.id)
     for (const note of checkTargetDisks(point.images, vm)) await catalog.addNote(runId, note)
     run = await catalog.getRunForWork(runId)

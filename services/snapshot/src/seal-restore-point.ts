@@ -1,8 +1,9 @@
 import { decodePageRefs, merkleRoot, type Root, replacePages } from '@varve/block-map'
 import type { Image, RunForWork } from '@varve/catalog-client'
 import { isParentMaterial } from '@varve/planning'
-import type { ManifestImage, RestorePointManifest } from '@varve/repository'
-import { SnapshotError } from './errors.ts'
+import { type ManifestImage, manifestKey, type RestorePointManifest } from '@varve/repository'
+import { isSuccess } from './clean-up.ts'
+import { hasCode, SnapshotError } from './errors.ts'
 import { restorePointIdOf } from './restore-point-id.ts'
 import type { SnapshotDeps } from './snapshot-deps.ts'
 
@@ -20,22 +21,40 @@ import type { SnapshotDeps } from './snapshot-deps.ts'
 export async function sealRestorePoint(runId: string, deps: SnapshotDeps, signal: AbortSignal): Promise<void> {
   const { catalog, repository, log } = deps
   const run = await catalog.getRunForWork(runId)
-  if (run.state !== 'sealing') return // delivered twice, or late
+  // Delivered twice, or late: a killed attempt may have written its manifest after the clean-up.
+  if (run.state !== 'sealing') return deleteUnsealed(run, deps, signal)
   if (run.cancelRequested) throw new SnapshotError('CANCELLED', 'the run was cancelled')
 
   const images: ManifestImage[] = []
   for (const image of run.images) images.push(await sealImage(image, run, deps, signal))
   const manifest = await manifestOf(run, images, deps)
-  const manifestKey = await repository.putManifest(manifest, { signal })
+  const key = await repository.putManifest(manifest, { signal })
 
-  await catalog.seal(runId, {
-    restorePointId: manifest.restorePointId,
-    createdAt: manifest.createdAt,
-    manifestKey,
-    parentId: manifest.parentId,
-    images: images.map(({ imageId, rootKey, merkleRoot, cbt }) => ({ imageId, rootKey, merkleRoot, cbt })),
-  })
+  try {
+    await catalog.seal(runId, {
+      restorePointId: manifest.restorePointId,
+      createdAt: manifest.createdAt,
+      manifestKey: key,
+      parentId: manifest.parentId,
+      images: images.map(({ imageId, rootKey, merkleRoot, cbt }) => ({ imageId, rootKey, merkleRoot, cbt })),
+    })
+  } catch (error) {
+    // It ended under our hands; the clean-up may have looked before the manifest was there.
+    if (hasCode(error, 'RUN_ENDED')) await deleteUnsealed(await catalog.getRunForWork(runId), deps, signal)
+    throw error
+  }
   log.info({ runId, vmId: run.vmId, restorePointId: manifest.restorePointId, parentId: manifest.parentId }, 'restore point sealed')
+}
+
+/**
+ * Take away the manifest of a backup that ended without being sealed: a catalog that is rebuilt from the repository would offer it.
+ * Only where one may be, so that a repository out of reach holds up nobody else's clean-up.
+ */
+export async function deleteUnsealed(run: RunForWork, { repository }: SnapshotDeps, signal: AbortSignal): Promise<void> {
+  const { outcome, startedAt, images, totals } = run
+  if (outcome === null || isSuccess(outcome) || startedAt === null) return
+  if (images.length === 0 || totals.rangesDone < totals.rangesTotal) return
+  await repository.store.delete([manifestKey(run.vmId, startedAt, restorePointIdOf(run.id))], { signal })
 }
 
 /** Store the root of one disk: every block of it can be reached from there. */

@@ -116,7 +116,8 @@ export class MemoryCatalog {
   }
 
   async seal(_id: string, request: SealRequest): Promise<void> {
-    if (this.sealed === null) this.#expect('sealing')
+    if (this.sealed !== null) return
+    this.#expect('sealing')
     this.sealed = request
     this.#set({ state: 'finishing', outcome: 'succeeded' })
   }

@@ -10,6 +10,7 @@ import {
   type PlatformVm,
   type VmConfig,
 } from '@varve/platform'
+import { type During, MemoryTasks } from './memory-tasks.ts'
 
 /** What the platform answers to a query of changed areas: pages of extents, or the code of an error. */
 export type Answer = readonly (readonly Extent[])[] | 'CBT_EXPIRED' | 'CBT_ANSWER_INVALID' | 'CBT_DISABLED'
@@ -29,6 +30,9 @@ export class MemoryPlatform implements PlatformDriver {
   /** Live leases; the VM is locked as long as one is here. */
   readonly leases = new Map<string, string>()
   readonly calls: string[] = []
+  /** Whether making a VM fails, and how switching power fails. */
+  creationFails = false
+  powerFails: 'TASK_FAILED' | 'TASK_TIMEOUT' | 'VM_BUSY' | 'PLATFORM_UNREACHABLE' | null = null
   generation = 1n
   inc = 0n
   /** By default each disk has its first 64 KiB changed, and expires across generations as a real one does. */
@@ -36,19 +40,22 @@ export class MemoryPlatform implements PlatformDriver {
     since !== 0n && since >> 32n !== snapshot.checkpointId >> 32n ? 'CBT_EXPIRED' : [[{ offset: 0, length: 65_536 }]]
   #next = 1
   readonly #byToken = new Map<string, string>()
+  readonly #tasks = new MemoryTasks()
 
   async version(): Promise<string> {
     return 'memory'
   }
 
   async *listVms(): AsyncIterable<PlatformVm> {
+    this.#tasks.look()
     yield* this.vms.values()
   }
 
   async getVm(vmId: string): Promise<PlatformVm> {
+    this.#tasks.look()
     const vm = this.vms.get(vmId)
     if (vm === undefined) throw new PlatformError('VM_NOT_FOUND', `no VM ${vmId}`)
-    return vm
+    return { ...vm, busy: vm.busy || this.#tasks.isBusy(vmId) }
   }
 
   async cbtStatus(vmId: string): Promise<CbtStatus> {
@@ -64,16 +71,17 @@ export class MemoryPlatform implements PlatformDriver {
     else for (const id of ids) this.tracked[change === 'enable' ? 'add' : 'delete'](`${vmId}/${id}`)
   }
 
-  async createSnapshot(vmId: string, name: string): Promise<PlatformSnapshot> {
+  async createSnapshot(vmId: string, name: string, _signal?: AbortSignal, during?: During): Promise<PlatformSnapshot> {
     const present = [...this.snapshots.values()].find(snapshot => snapshot.vmId === vmId && snapshot.name === name)
     if (present !== undefined) return present
+    this.#tasks.requireIdle(vmId)
     const { disks, name: vmName } = await this.getVm(vmId)
     this.inc += 1n
     const tracked = disks.some(({ id }) => this.tracked.has(`${vmId}/${id}`))
     const checkpointId = tracked ? (this.generation << 32n) | this.inc : 0n
     const id = `snapshot-${this.#next++}`
     const snapshot = { id, name, vmId, createdAt: '2026-01-01T00:00:00Z', checkpointId, config: { name: vmName }, disks }
-    this.snapshots.set(id, snapshot)
+    await this.#tasks.run(vmId, during, () => this.snapshots.set(id, snapshot))
     return snapshot
   }
 
@@ -88,7 +96,8 @@ export class MemoryPlatform implements PlatformDriver {
     return snapshot
   }
 
-  async deleteSnapshot(_vmId: string, snapshotId: string): Promise<void> {
+  async deleteSnapshot(vmId: string, snapshotId: string): Promise<void> {
+    this.#tasks.requireIdle(vmId)
     this.snapshots.delete(snapshotId)
   }
 
@@ -135,27 +144,64 @@ export class MemoryPlatform implements PlatformDriver {
     throw new Error('this platform has no disks')
   }
 
-  async createVm(config: VmConfig, name: string, clientToken: string): Promise<string> {
+  async createVm(
+    config: VmConfig,
+    name: string,
+    clientToken: string,
+    _signal?: AbortSignal,
+    onAccepted?: (vmId: string) => Promise<void> | void,
+    during?: During,
+  ): Promise<string> {
     const present = this.#byToken.get(clientToken)
-    if (present !== undefined) return present
+    if (present !== undefined) {
+      // Whoever comes again waits for the same task.
+      await onAccepted?.(present)
+      this.#tasks.endAll()
+      return this.#made(present)
+    }
     const id = `new-vm-${this.#next++}`
     const disks = (config.disks ?? []) as PlatformVm['disks']
-    this.vms.set(id, { id, name, power: 'off', busy: false, disks, exclusions: [] })
     this.#byToken.set(clientToken, id)
-    return id
+    const vm: PlatformVm = { id, name, power: 'off', busy: false, disks, exclusions: [], description: `(varve ${clientToken})` }
+    await this.#tasks.run(
+      id,
+      async () => {
+        await onAccepted?.(id)
+        await during?.()
+      },
+      () => {
+        if (!this.creationFails) this.vms.set(id, vm)
+      },
+    )
+    return this.#made(id)
   }
 
   async editVm(vmId: string): Promise<void> {
+    this.#tasks.requireIdle(vmId)
     this.calls.push(`editVm ${vmId}`)
   }
 
   async power(vmId: string, power: 'on' | 'off'): Promise<void> {
+    if (this.powerFails !== null) throw new PlatformError(this.powerFails, 'no memory left on the host')
     this.vms.set(vmId, { ...(await this.getVm(vmId)), power })
   }
 
   async deleteVm(vmId: string): Promise<void> {
+    // One that is still being made is not found, as on a real platform, and that is taken as deleted.
+    if (this.vms.has(vmId)) this.#tasks.requireIdle(vmId)
     this.vms.delete(vmId)
   }
 
+  /** So much later that tasks have ended and client tokens are forgotten (SCP: 15 minutes). */
+  muchLater(): void {
+    this.#tasks.endAll()
+    this.#byToken.clear()
+  }
+
   async close(): Promise<void> {}
+
+  #made(vmId: string): string {
+    if (this.creationFails) throw new PlatformError('TASK_FAILED', 'no space left')
+    return vmId
+  }
 }

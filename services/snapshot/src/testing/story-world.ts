@@ -19,7 +19,7 @@ export interface StoryWorld {
   readonly catalog: MemoryCatalog
   readonly store: MemoryStore
   readonly deps: SnapshotDeps
-  /** The same, but `at` is called before and after each call to platform and catalog, and may throw. */
+  /** The same, but `at` is called before and after each call to platform and catalog, and during the long ones, and may throw. */
   watched(at: (step: string) => void | Promise<void>): SnapshotDeps
 }
 
@@ -69,6 +69,10 @@ function watch<T extends object>(target: T, name: string, at: (step: string) => 
       }
       return async (...args: unknown[]) => {
         await at(`before ${name}.${String(key)}`)
+        // What takes the platform a while: also in the middle of it.
+        const during = async (): Promise<void> => at(`during ${name}.${String(key)}`)
+        if (key === 'createSnapshot') args[3] = during
+        if (key === 'createVm') args[5] = during
         const result: unknown = await value.apply(target, args)
         await at(`after ${name}.${String(key)}`)
         return result
