@@ -1,1 +1,1 @@
-export { type ErrorFacts, type ErrorReport, type ErrorTable, errorReport, VarveError } from './varve-error.ts'
+export { type ErrorFacts, type ErrorReport, type ErrorTable, errorReport, hasCode, VarveError } from './varve-error.ts'

@@ -46,6 +46,11 @@ export abstract class VarveError<Code extends string = string> extends Error {
   }
 }
 
+/** Was it thrown on purpose, with one of these codes? */
+export function hasCode(error: unknown, ...codes: readonly string[]): error is VarveError {
+  return error instanceof VarveError && codes.includes(error.code)
+}
+
 /** The wire form of an error: what APIs answer, what runs record, what jobs report. */
 export interface ErrorReport {
   readonly code: string

@@ -2,6 +2,7 @@ import { encodePageRefs, type Page } from '@varve/block-map'
 import type { RangeResult } from '@varve/catalog-client'
 import type { Extent } from '@varve/cbt'
 import type { NbdClient } from '@varve/nbd'
+import type { RangeProgress } from '@varve/range-worker'
 import { formatHash, isZero, type PackWriter, type Repository } from '@varve/repository'
 import type { DiskGeometry } from './block-spans.ts'
 import { BlockReaderError } from './errors.ts'
@@ -20,13 +21,8 @@ export interface CopyDeps {
   readonly source: Pick<NbdClient, 'size' | 'read' | 'blockStatus' | 'blockStatusAvailable'>
   readonly repository: Pick<Repository, 'packWriter' | 'putMap' | 'getRoot' | 'getPages'>
   readonly signal: AbortSignal
-  /** Called after each span with the bytes so far. */
-  readonly onProgress?: (progress: CopyProgress) => void
-}
-
-export interface CopyProgress {
-  readonly read: number
-  readonly written: number
+  /** Called after each span, holes too, with the bytes so far. */
+  readonly onProgress?: (progress: RangeProgress) => void
 }
 
 /**

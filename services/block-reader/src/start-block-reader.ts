@@ -1,54 +1,9 @@
-import { availableParallelism } from 'node:os'
-import type { Catalog } from '@varve/catalog-client'
-import type { QueueDoor } from '@varve/queue'
-import type { StoreSettings } from '@varve/repository'
-import { Closer, type Logger, workerFile } from '@varve/runtime'
-import { DiskSources } from './disk-source.ts'
-import { endOrRetry } from './end-or-retry.ts'
-import { LanePool } from './lane-pool.ts'
-import { type OpenPlatform, Platforms } from './platforms.ts'
+import { type RangeWorkerDeps, startRangeWorker } from '@varve/range-worker'
+import { workerFile } from '@varve/runtime'
 import { readRange } from './read-range.ts'
 
-export interface BlockReaderServiceDeps {
-  readonly catalog: Catalog
-  readonly queue: QueueDoor
-  readonly openPlatform: OpenPlatform
-  readonly repositoryUrl: string
-  readonly storeSettings?: StoreSettings
-  readonly log: Logger
-  /** Threads, and so ranges at the same time (default one a core, at most two). */
-  readonly lanes?: number
-}
-
 /** Read ranges until closed. Closes none of its dependencies. */
-export async function startBlockReaderService(deps: BlockReaderServiceDeps): Promise<{ close(): Promise<void> }> {
-  const { catalog, queue, log } = deps
-  const concurrency = deps.lanes ?? Math.min(2, availableParallelism())
-  const platforms = new Platforms(catalog, deps.openPlatform)
-  const sources = new DiskSources(platforms)
-  const lanes = new LanePool(workerFile(import.meta.url, './lane.js'), {
-    repositoryUrl: deps.repositoryUrl,
-    storeSettings: deps.storeSettings ?? {},
-  })
-  const closer = new Closer()
-  closer.add('platforms', () => platforms.close())
-  closer.add('lanes', () => lanes.close())
-  try {
-    const worker = await queue.work(
-      'read-range',
-      async ({ payload, lastAttempt }, signal) => {
-        try {
-          await readRange(payload.rangeId, { catalog, sources, lanes, log }, signal)
-        } catch (error) {
-          await endOrRetry(error, { ...payload, lastAttempt, signal }, catalog, log)
-        }
-      },
-      { concurrency },
-    )
-    closer.add('read-range', () => worker.close())
-    return closer
-  } catch (error) {
-    await closer.close()
-    throw error
-  }
+export function startBlockReaderService(deps: RangeWorkerDeps): Promise<{ close(): Promise<void> }> {
+  const laneFile = workerFile(import.meta.url, './lane.js')
+  return startRangeWorker({ ...readRange, name: 'read-range', side: 'source', laneFile }, deps)
 }

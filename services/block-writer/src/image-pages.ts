@@ -1,7 +1,8 @@
 import { type Page, type PageRef, pageBytes } from '@varve/block-map'
 import type { Extent } from '@varve/cbt'
+import { hasCode } from '@varve/errors'
 import type { Repository } from '@varve/repository'
-import { BlockWriterError, hasCode } from './errors.ts'
+import { BlockWriterError } from './errors.ts'
 import type { DiskGeometry, PageLookup } from './write-plan.ts'
 
 export interface ImagePages {

@@ -2,6 +2,7 @@ import { blockLength } from '@varve/block-map'
 import type { RangeResult } from '@varve/catalog-client'
 import type { Extent } from '@varve/cbt'
 import type { NbdClient } from '@varve/nbd'
+import type { RangeProgress } from '@varve/range-worker'
 import { type Repository, RepositoryError } from '@varve/repository'
 import { BlockWriterError } from './errors.ts'
 import { loadPages } from './image-pages.ts'
@@ -22,13 +23,8 @@ export interface WriteDeps {
   readonly target: Pick<NbdClient, 'size' | 'minimumBlockSize' | 'write' | 'writeZeroes' | 'flush'>
   readonly repository: Pick<Repository, 'getRoot' | 'getPages' | 'readBlocks'>
   readonly signal: AbortSignal
-  /** Called after each block with the bytes so far. */
-  readonly onProgress?: (progress: WriteProgress) => void
-}
-
-export interface WriteProgress {
-  readonly read: number
-  readonly written: number
+  /** Called after each block, and each extent of zeros, with the bytes so far. */
+  readonly onProgress?: (progress: RangeProgress) => void
 }
 
 /**
@@ -60,6 +56,7 @@ export async function restoreRange(task: WriteTask, { target, repository, signal
       signal.throwIfAborted()
       await behind.writeZeroes(offset, length)
       counts.zero += length
+      onProgress?.({ read: counts.read, written: counts.written })
     }
     const requests = plan.blocks.map(({ page, entry }, index) => ({ index, page, entry }))
     let asked = performance.now()
@@ -78,8 +75,8 @@ export async function restoreRange(task: WriteTask, { target, repository, signal
           await behind.write(offset, bytes.subarray(at, at + length))
           counts.written += length
         }
-        onProgress?.({ read: counts.read, written: counts.written })
       }
+      onProgress?.({ read: counts.read, written: counts.written })
       asked = performance.now()
     }
     await behind.finish()

@@ -1,13 +1,10 @@
 import type { Catalog, RangeForWork, RangeResult } from '@varve/catalog-client'
 import { NbdError } from '@varve/nbd'
 import { type PlatformDriver, PlatformError } from '@varve/platform'
+import { DiskAddresses, Platforms, workOnRange } from '@varve/range-worker'
 import { createLogger } from '@varve/runtime'
 import { expect, test } from 'vitest'
-import { DiskTargets } from './disk-target.ts'
-import type { LaneTask } from './lane-messages.ts'
-import type { LanePool } from './lane-pool.ts'
-import { Platforms } from './platforms.ts'
-import { writeRange } from './write-range.ts'
+import { type RestoreTask, writeRange } from './write-range.ts'
 
 const RESULT: RangeResult = {
   read: 1,
@@ -43,7 +40,7 @@ const RANGE: RangeForWork = {
   cancelRequested: false,
 }
 
-async function write(lane: (task: LaneTask) => Promise<RangeResult>, change: Partial<RangeForWork> = {}, leaseLost = false) {
+async function write(lane: (task: RestoreTask) => Promise<RangeResult>, change: Partial<RangeForWork> = {}, leaseLost = false) {
   const told: string[] = []
   const catalog = {
     getRange: async () => ({ ...RANGE, ...change }),
@@ -66,14 +63,14 @@ async function write(lane: (task: LaneTask) => Promise<RangeResult>, change: Par
       return { id: 'lease', vmId: 'vm', status: 'running', remainSeconds: 1 }
     },
   } as unknown as PlatformDriver
-  const targets = new DiskTargets(new Platforms(catalog, () => platform))
-  const lanes = { run: lane } as unknown as LanePool
-  await writeRange('range', { catalog, targets, lanes, log: createLogger('test', 'silent') }, new AbortController().signal)
+  const disks = new DiskAddresses(new Platforms(catalog, () => platform), 'target')
+  const deps = { catalog, disks, lanes: { run: lane }, log: createLogger('test', 'silent') }
+  await workOnRange('range', writeRange, deps, new AbortController().signal)
   return told
 }
 
 test('the lane gets pages, image and address of the disk itself; its result is reported', async () => {
-  let given: LaneTask | undefined
+  let given: RestoreTask | undefined
   const told = await write(async task => {
     given = task
     return RESULT
@@ -86,7 +83,7 @@ test('the lane gets pages, image and address of the disk itself; its result is r
     extents: [],
     onDamage: 'continue',
     sourceRootKey: 'root of source',
-    target: { host: 'host', port: 1, exportName: 'export' },
+    disk: { host: 'host', port: 1, exportName: 'export' },
   })
   expect(told).toEqual(['lease,virtio0,', 'complete'])
 })

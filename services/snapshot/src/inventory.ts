@@ -1,7 +1,7 @@
 import type { Catalog, SeenVm } from '@varve/catalog-client'
 import type { PlatformDriver, PlatformVm } from '@varve/platform'
+import type { Platforms } from '@varve/range-worker'
 import { type Logger, sleep } from '@varve/runtime'
-import type { Platforms } from './platforms.ts'
 
 interface Deps {
   readonly catalog: Catalog

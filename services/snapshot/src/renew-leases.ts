@@ -1,8 +1,8 @@
 import type { Catalog } from '@varve/catalog-client'
 import { errorReport } from '@varve/errors'
+import type { Platforms } from '@varve/range-worker'
 import { type Logger, sleep } from '@varve/runtime'
 import { hasCode } from './errors.ts'
-import type { Platforms } from './platforms.ts'
 
 export interface LeaseRenewal {
   /** Seconds between two rounds. */

@@ -1,7 +1,7 @@
 import type { Catalog } from '@varve/catalog-client'
+import type { Platforms } from '@varve/range-worker'
 import type { Repository } from '@varve/repository'
 import type { Logger } from '@varve/runtime'
-import type { Platforms } from './platforms.ts'
 
 /** What the stories of this service work with. */
 export interface SnapshotDeps {

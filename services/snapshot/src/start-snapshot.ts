@@ -1,11 +1,10 @@
 import type { Catalog } from '@varve/catalog-client'
 import type { Job, JobName, QueueDoor, QueueWorker } from '@varve/queue'
+import { endOrRetry, type IsPassing, type OpenPlatform, Platforms } from '@varve/range-worker'
 import type { Repository } from '@varve/repository'
 import { Closer, type Logger } from '@varve/runtime'
-import { endOrRetry } from './end-or-retry.ts'
 import { finishRun } from './finish-run.ts'
 import { syncInventory } from './inventory.ts'
-import { type OpenPlatform, Platforms } from './platforms.ts'
 import { prepareBackup } from './prepare-backup.ts'
 import { prepareRestore } from './prepare-restore.ts'
 import { renewLeases } from './renew-leases.ts'
@@ -69,12 +68,15 @@ export async function startSnapshotService(given: SnapshotServiceDeps): Promise<
   }
 }
 
+/** A VM that somebody else holds was waited for already. */
+const isPassing: IsPassing = (_, { retryable, code }) => retryable && code !== 'LEASE_OCCUPIED'
+
 async function runStory(story: Story, job: Job<Step & JobName>, deps: SnapshotDeps, signal: AbortSignal): Promise<void> {
   const { runId } = job.payload
   try {
     await story(runId, deps, signal)
   } catch (error) {
-    await endOrRetry(error, { runId, lastAttempt: job.lastAttempt, signal }, deps.catalog, deps.log)
+    await endOrRetry(error, { runId, lastAttempt: job.lastAttempt, signal }, isPassing, deps)
   }
 }
 

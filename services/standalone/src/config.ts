@@ -1,3 +1,4 @@
+import { LANE_SETTINGS, S3_SETTINGS } from '@varve/range-worker'
 import { LOG_LEVELS, loadConfig, type Static, Type } from '@varve/runtime'
 
 const StandaloneConfig = Type.Object({
@@ -16,14 +17,10 @@ const StandaloneConfig = Type.Object({
   /** `file:///folder` or `s3://bucket/prefix`; empty: `<home>/repository`. */
   VARVE_REPOSITORY_URL: Type.String({ default: '' }),
 
-  /** For `s3://`: where the server is, e.g. `http://127.0.0.1:9000`. */
-  VARVE_S3_ENDPOINT: Type.String({ default: '' }),
-  VARVE_S3_REGION: Type.String({ default: 'us-east-1' }),
-  VARVE_S3_ACCESS_KEY: Type.String({ default: '' }),
-  VARVE_S3_SECRET_KEY: Type.String({ default: '' }),
+  ...S3_SETTINGS,
 
-  /** Worker threads that read, and that write; 0: one a core, at most two. */
-  VARVE_LANES: Type.Integer({ default: 0, minimum: 0, maximum: 64 }),
+  /** Worker threads that read, and that write. */
+  ...LANE_SETTINGS,
 
   VARVE_LOG_LEVEL: Type.Enum([...LOG_LEVELS], { default: 'info' }),
 })

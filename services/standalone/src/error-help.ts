@@ -4,6 +4,7 @@ import { BLOCK_WRITER_ERRORS } from '@varve/block-writer'
 import type { ErrorTable } from '@varve/errors'
 import { NBD_ERRORS } from '@varve/nbd'
 import { PLATFORM_ERRORS } from '@varve/platform'
+import { RANGE_WORKER_ERRORS } from '@varve/range-worker'
 import { REPOSITORY_ERRORS } from '@varve/repository'
 import { SNAPSHOT_ERRORS } from '@varve/snapshot'
 
@@ -12,6 +13,7 @@ const TABLES: readonly ErrorTable[] = [
   BLOCK_MAP_ERRORS,
   REPOSITORY_ERRORS,
   PLATFORM_ERRORS,
+  RANGE_WORKER_ERRORS,
   BLOCK_READER_ERRORS,
   BLOCK_WRITER_ERRORS,
   SNAPSHOT_ERRORS,

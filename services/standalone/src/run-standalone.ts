@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { laneOptionsOf, storeSettingsOf } from '@varve/range-worker'
 import { createLogger, runProcess, showConfig } from '@varve/runtime'
 import { loadStandaloneConfig } from './config.ts'
 import { startStandalone } from './standalone.ts'
@@ -52,13 +53,8 @@ export async function runStandalone(argv: readonly string[]): Promise<number | u
       ...(config.VARVE_DATABASE_URL === '' ? {} : { databaseUrl: config.VARVE_DATABASE_URL }),
       ...(config.VARVE_QUEUE_URL === '' ? {} : { queueUrl: config.VARVE_QUEUE_URL }),
       ...(config.VARVE_REPOSITORY_URL === '' ? {} : { repositoryUrl: config.VARVE_REPOSITORY_URL }),
-      ...(config.VARVE_LANES === 0 ? {} : { lanes: config.VARVE_LANES }),
-      storeSettings: {
-        ...(config.VARVE_S3_ENDPOINT === '' ? {} : { endpoint: config.VARVE_S3_ENDPOINT }),
-        region: config.VARVE_S3_REGION,
-        accessKey: config.VARVE_S3_ACCESS_KEY,
-        secretKey: config.VARVE_S3_SECRET_KEY,
-      },
+      ...laneOptionsOf(config),
+      storeSettings: storeSettingsOf(config),
     })
     closer.add('varve', () => varve.close())
     if (values.json) console.log(JSON.stringify({ apiUrl: varve.apiUrl, token: varve.token, home: varve.home, pid: process.pid }))

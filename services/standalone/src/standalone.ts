@@ -6,7 +6,8 @@ import { type Catalog, createCatalogClient } from '@varve/catalog-client'
 import { openPlatform } from '@varve/platform'
 import { startPostgres } from '@varve/postgres'
 import { openQueue, type QueueDoor } from '@varve/queue'
-import { openRepository, openStore, type StoreSettings } from '@varve/repository'
+import { openRepositoryAt } from '@varve/range-worker'
+import type { StoreSettings } from '@varve/repository'
 import { Closer, type Logger } from '@varve/runtime'
 import { startSnapshotService } from '@varve/snapshot'
 import { ERROR_HELP } from './error-help.ts'
@@ -28,6 +29,8 @@ export interface StandaloneOptions {
   readonly storeSettings?: StoreSettings
   /** Worker threads that read, and that write; default one a core, at most two. */
   readonly lanes?: number
+  /** A range that makes no progress for this long is tried again, ms (default 5 minutes). */
+  readonly stallMs?: number
   /** Leave the block-reader out (it is started by somebody else). */
   readonly withoutBlockReader?: boolean
 }
@@ -70,9 +73,7 @@ async function open(options: StandaloneOptions, closer: Closer): Promise<Standal
 
   const repositoryUrl = options.repositoryUrl ?? `file://${home.path('repository')}`
   const storeSettings = options.storeSettings ?? {}
-  const store = await openStore(repositoryUrl, storeSettings)
-  closer.add('store', () => store.close())
-  const repository = await openRepository(store, { create: true })
+  const repository = await openRepositoryAt(repositoryUrl, storeSettings, closer)
 
   const databaseUrl = options.databaseUrl ?? (await embeddedDatabase(home, log, closer))
   const queue = await openQueue(options.queueUrl ?? databaseUrl, {
@@ -100,7 +101,10 @@ async function open(options: StandaloneOptions, closer: Closer): Promise<Standal
     openPlatform: (connection: Parameters<typeof openPlatform>[0]) => openPlatform(connection, { log }),
     log,
   }
-  const lanes = options.lanes === undefined ? {} : { lanes: options.lanes }
+  const lanes = {
+    ...(options.lanes === undefined ? {} : { lanes: options.lanes }),
+    ...(options.stallMs === undefined ? {} : { stallMs: options.stallMs }),
+  }
   const startBlockReader = (): Promise<{ close(): Promise<void> }> =>
     startBlockReaderService({ ...deps, repositoryUrl, storeSettings, ...lanes })
 

@@ -6,27 +6,27 @@ const MOST_OPEN = 4
 /** A disk that no range asked for since is closed: platforms limit how many are open. */
 const IDLE_MS = 5000
 
-interface OpenTarget {
+interface OpenExport {
   readonly client: NbdClient
   idle: NodeJS.Timeout | undefined
 }
 
-/** The NBD connections of one lane, kept open from range to range. */
-export class OpenTargets {
-  readonly #open = new Map<string, OpenTarget>()
+/** The NBD connections of one lane, kept open from range to range, one for each address (its TLS trust is part of it). */
+export class OpenExports {
+  readonly #open = new Map<string, OpenExport>()
 
   /** Use a disk. After a failure its connection is not used again, because nobody knows what state it is in. */
-  async use<T>(address: DiskAddress, signal: AbortSignal, work: (target: NbdClient) => Promise<T>): Promise<T> {
+  async use<T>(address: DiskAddress, signal: AbortSignal, work: (disk: NbdClient) => Promise<T>): Promise<T> {
     const key = JSON.stringify(address)
-    const target = this.#take(key) ?? { client: await connectNbd(address, { signal }), idle: undefined }
-    const abort = (): void => void target.client.close().catch(() => {})
+    const disk = this.#take(key) ?? { client: await connectNbd(address, { signal }), idle: undefined }
+    const abort = (): void => void disk.client.close().catch(() => {})
     signal.addEventListener('abort', abort, { once: true })
     try {
-      const result = await work(target.client)
-      await this.#keep(key, target)
+      const result = await work(disk.client)
+      await this.#keep(key, disk)
       return result
     } catch (error) {
-      await target.client.close().catch(() => {})
+      await disk.client.close().catch(() => {})
       throw error
     } finally {
       signal.removeEventListener('abort', abort)
@@ -37,16 +37,16 @@ export class OpenTargets {
     await Promise.all([...this.#open.keys()].map(key => this.#close(key)))
   }
 
-  #take(key: string): OpenTarget | undefined {
-    const target = this.#open.get(key)
-    clearTimeout(target?.idle)
+  #take(key: string): OpenExport | undefined {
+    const disk = this.#open.get(key)
+    clearTimeout(disk?.idle)
     this.#open.delete(key)
-    return target
+    return disk
   }
 
-  async #keep(key: string, target: OpenTarget): Promise<void> {
-    target.idle = setTimeout(() => void this.#close(key), IDLE_MS)
-    this.#open.set(key, target)
+  async #keep(key: string, disk: OpenExport): Promise<void> {
+    disk.idle = setTimeout(() => void this.#close(key), IDLE_MS)
+    this.#open.set(key, disk)
     const [oldest] = this.#open.keys()
     if (this.#open.size > MOST_OPEN && oldest !== undefined) await this.#close(oldest)
   }

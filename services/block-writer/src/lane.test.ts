@@ -4,13 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { Page } from '@varve/block-map'
+import type { RangeResult } from '@varve/catalog-client'
 import { NbdError, type NbdServer, startNbdServer } from '@varve/nbd'
 import { MemoryBackend } from '@varve/nbd/testing'
+import { LanePool } from '@varve/range-worker'
 import { formatHash, openRepository, openStore } from '@varve/repository'
 import { KiB, MiB, workerFile } from '@varve/runtime'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { LaneTask } from './lane-messages.ts'
-import { LanePool } from './lane-pool.ts'
+import type { RestoreTask } from './write-range.ts'
 
 /** Lanes are real threads here, with the built code, over real sockets and a directory. */
 
@@ -22,7 +23,7 @@ const call = { signal: new AbortController().signal, onProgress: () => {} }
 
 let folder: string
 let server: NbdServer
-let pool: LanePool
+let pool: LanePool<RestoreTask, RangeResult>
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'varve-lanes-'))
@@ -56,10 +57,10 @@ afterAll(async () => {
   await rm(folder, { recursive: true })
 })
 
-function task(exportName: string): LaneTask {
-  const target = { ...(server.address as { host: string; port: number }), exportName }
+function task(exportName: string): RestoreTask {
+  const address = { ...(server.address as { host: string; port: number }), exportName }
   const whole = { diskSize: SIZE, blockSize: BLOCK, firstPage: 0, pageCount: 1, extents: [] }
-  return { ...whole, sourceRootKey: 'images/image.root', onDamage: 'fail', target }
+  return { ...whole, sourceRootKey: 'images/image.root', onDamage: 'fail', disk: address }
 }
 
 test('a lane writes a range; an error keeps its code and the lane goes on', async () => {

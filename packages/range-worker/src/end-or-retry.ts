@@ -1,13 +1,16 @@
 import type { Catalog } from '@varve/catalog-client'
-import { errorReport } from '@varve/errors'
+import { type ErrorReport, errorReport, hasCode } from '@varve/errors'
 import type { Logger } from '@varve/runtime'
-import { hasCode } from './errors.ts'
 
-interface FailedJob {
+export interface FailedJob {
   readonly runId: string
+  readonly rangeId?: string
   readonly lastAttempt: boolean
   readonly signal: AbortSignal
 }
+
+/** May another attempt succeed? */
+export type IsPassing = (error: unknown, report: ErrorReport) => boolean
 
 /**
  * What becomes of a job that threw. A run that ended meanwhile needs nothing more; a process that is being stopped leaves the job to
@@ -15,18 +18,22 @@ interface FailedJob {
  *
  * @throws the error itself when the job should be delivered again
  */
-export async function endOrRetry(error: unknown, { runId, lastAttempt, signal }: FailedJob, catalog: Catalog, log: Logger): Promise<void> {
+export async function endOrRetry(
+  error: unknown,
+  { lastAttempt, signal, ...ids }: FailedJob,
+  isPassing: IsPassing,
+  { catalog, log }: { readonly catalog: Pick<Catalog, 'failRun'>; readonly log: Logger },
+): Promise<void> {
   if (hasCode(error, 'RUN_ENDED')) return
   if (signal.aborted) throw error
   const report = errorReport(error)
-  // A VM that somebody else holds was waited for already.
-  if (report.retryable && !lastAttempt && report.code !== 'LEASE_OCCUPIED') {
-    log.warn({ runId, err: error }, 'job failed, to be tried again')
+  if (!lastAttempt && isPassing(error, report)) {
+    log.warn({ ...ids, err: error }, 'job failed, to be tried again')
     throw error
   }
-  log.error({ runId, err: error }, 'run failed')
+  log.error({ ...ids, err: error }, 'run failed')
   try {
-    await catalog.failRun(runId, report)
+    await catalog.failRun(ids.runId, report)
   } catch (failure) {
     if (!hasCode(failure, 'RUN_ENDED')) throw failure
   }

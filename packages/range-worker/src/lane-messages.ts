@@ -1,10 +1,8 @@
-import type { RangeResult } from '@varve/catalog-client'
 import { VarveError } from '@varve/errors'
 import type { DiskAddress } from '@varve/platform'
 import type { StoreSettings } from '@varve/repository'
-import type { WriteProgress, WriteTask } from './restore-range.ts'
 
-/** What crosses between the service and a lane: plans and counts, never the bytes of a disk. */
+/** What crosses between a service and its lanes: plans and counts, never the bytes of a disk. */
 
 /** What a lane is started with. */
 export interface LaneSettings {
@@ -12,18 +10,27 @@ export interface LaneSettings {
   readonly storeSettings: StoreSettings
 }
 
-export interface LaneTask extends WriteTask {
-  readonly target: DiskAddress
+/** What a lane is told to do; each service adds its own. */
+export interface LaneTask {
+  /** The disk to read or write. */
+  readonly disk: DiskAddress
 }
 
-export type ToLane =
-  | { readonly type: 'run'; readonly id: number; readonly task: LaneTask }
+/** Bytes so far. */
+export interface RangeProgress {
+  readonly read: number
+  readonly written: number
+}
+
+export type ToLane<Task extends LaneTask> =
+  | { readonly type: 'run'; readonly id: number; readonly task: Task }
   | { readonly type: 'abort'; readonly id: number }
   | { readonly type: 'close' }
 
-export type FromLane =
-  | { readonly type: 'progress'; readonly id: number; readonly progress: WriteProgress }
-  | { readonly type: 'done'; readonly id: number; readonly result: RangeResult }
+export type FromLane<Result> =
+  /** `steps` grows whenever something was done, also where no byte counts for it (holes). */
+  | { readonly type: 'progress'; readonly id: number; readonly progress: RangeProgress; readonly steps: number }
+  | { readonly type: 'done'; readonly id: number; readonly result: Result }
   | { readonly type: 'failed'; readonly id: number; readonly error: LaneFailure }
 
 export interface LaneFailure {

@@ -1,46 +1,46 @@
 import { Worker } from 'node:worker_threads'
-import type { RangeResult } from '@varve/catalog-client'
-import { BlockWriterError } from './errors.ts'
-import { type FromLane, LaneError, type LaneSettings, type LaneTask, type ToLane } from './lane-messages.ts'
-import type { WriteProgress } from './restore-range.ts'
+import { RangeWorkerError } from './errors.ts'
+import { type FromLane, LaneError, type LaneSettings, type LaneTask, type RangeProgress, type ToLane } from './lane-messages.ts'
 
 /** A lane that does not let go of an aborted range, or does not end, within this time is ended by force. */
 const GRACE_MS = 10_000
 
 export interface LaneCall {
   readonly signal: AbortSignal
-  readonly onProgress: (progress: WriteProgress) => void
+  /** Called twice a second; `steps` stays the same as long as nothing moves. */
+  readonly onProgress: (progress: RangeProgress, steps: number) => void
 }
 
-interface Waiting {
-  readonly resolve: (result: RangeResult) => void
+interface Waiting<Result> {
+  readonly resolve: (result: Result) => void
   readonly reject: (error: Error) => void
   readonly onProgress: LaneCall['onProgress']
 }
 
-interface Lane {
+interface Lane<Result> {
   readonly worker: Worker
   busy: boolean
-  readonly waiting: Map<number, Waiting>
+  readonly waiting: Map<number, Waiting<Result>>
 }
 
 /**
  * The lanes of a service, started as they are needed, at most `size`, and again after one died. Each does one range at a time;
  * the queue never gives the service more jobs than it has lanes.
  */
-export class LanePool {
+export class LanePool<Task extends LaneTask, Result> {
   readonly #file: URL
   readonly #settings: LaneSettings
-  readonly #lanes = new Set<Lane>()
+  readonly #lanes = new Set<Lane<Result>>()
   #nextId = 1
 
+  /** `file`: the built module of a thread, which calls `serveLane`. */
   constructor(file: URL, settings: LaneSettings) {
     this.#file = file
     this.#settings = settings
   }
 
-  /** @throws LaneError with the code that the writing gave, BlockWriterError LANE_DIED */
-  async run(task: LaneTask, { signal, onProgress }: LaneCall): Promise<RangeResult> {
+  /** @throws LaneError with the code that the work gave, RangeWorkerError LANE_DIED */
+  async run(task: Task, { signal, onProgress }: LaneCall): Promise<Result> {
     signal.throwIfAborted()
     const lane = [...this.#lanes].find(candidate => !candidate.busy) ?? this.#start()
     lane.busy = true
@@ -52,7 +52,7 @@ export class LanePool {
     }
     signal.addEventListener('abort', abort, { once: true })
     try {
-      return await new Promise<RangeResult>((resolve, reject) => {
+      return await new Promise<Result>((resolve, reject) => {
         lane.waiting.set(id, { resolve, reject, onProgress })
         post(lane, { type: 'run', id, task })
       })
@@ -69,17 +69,17 @@ export class LanePool {
     await Promise.all([...this.#lanes].map(end))
   }
 
-  #start(): Lane {
+  #start(): Lane<Result> {
     const worker = new Worker(this.#file, { workerData: this.#settings, name: 'lane' })
-    const lane: Lane = { worker, busy: false, waiting: new Map() }
+    const lane: Lane<Result> = { worker, busy: false, waiting: new Map() }
     let cause: unknown
-    worker.on('message', (message: FromLane) => receive(lane, message))
+    worker.on('message', (message: FromLane<Result>) => receive(lane, message))
     worker.on('error', error => {
       cause = error
     })
     worker.on('exit', code => {
       this.#lanes.delete(lane)
-      const error = new BlockWriterError('LANE_DIED', `a lane ended with code ${code}`, {}, { cause })
+      const error = new RangeWorkerError('LANE_DIED', `a lane ended with code ${code}`, {}, { cause })
       for (const { reject } of lane.waiting.values()) reject(error)
     })
     this.#lanes.add(lane)
@@ -87,18 +87,18 @@ export class LanePool {
   }
 }
 
-function receive(lane: Lane, message: FromLane): void {
+function receive<Result>(lane: Lane<Result>, message: FromLane<Result>): void {
   const waiting = lane.waiting.get(message.id)
-  if (message.type === 'progress') waiting?.onProgress(message.progress)
+  if (message.type === 'progress') waiting?.onProgress(message.progress, message.steps)
   else if (message.type === 'done') waiting?.resolve(message.result)
   else waiting?.reject(new LaneError(message.error))
 }
 
-function post(lane: Lane, message: ToLane): void {
+function post(lane: Pick<Lane<unknown>, 'worker'>, message: ToLane<LaneTask>): void {
   lane.worker.postMessage(message)
 }
 
-function end(lane: Lane): Promise<void> {
+function end(lane: Pick<Lane<unknown>, 'worker'>): Promise<void> {
   return new Promise(resolve => {
     const force = setTimeout(() => void lane.worker.terminate(), GRACE_MS)
     lane.worker.once('exit', () => {

@@ -1,0 +1,21 @@
+export { DiskAddresses, type DiskSide } from './disk-addresses.ts'
+export { endOrRetry, type FailedJob, type IsPassing } from './end-or-retry.ts'
+export { RANGE_WORKER_ERRORS, RangeWorkerError, type RangeWorkerErrorCode } from './errors.ts'
+export { LaneError, type LaneSettings, type LaneTask, type RangeProgress } from './lane-messages.ts'
+export { type LaneCall, LanePool } from './lane-pool.ts'
+export { openParts, openRepositoryAt, type WorkerParts } from './open-parts.ts'
+export { type OpenPlatform, Platforms } from './platforms.ts'
+export { runRangeWorker } from './run-range-worker.ts'
+export { type LaneDeps, type LaneWork, serveLane } from './serve-lane.ts'
+export {
+  LANE_SETTINGS,
+  type LaneConfig,
+  laneOptionsOf,
+  S3_SETTINGS,
+  type S3Config,
+  storeSettingsOf,
+  WORKER_SETTINGS,
+  type WorkerConfig,
+} from './settings.ts'
+export { type RangeJob, type RangeWorkerDeps, startRangeWorker } from './start-range-worker.ts'
+export { isPassingForRange, type RangeDeps, type RangeWork, workOnRange } from './work-on-range.ts'

@@ -1,0 +1,60 @@
+import type { StoreSettings } from '@varve/repository'
+import { LOG_LEVELS, type Static, Type } from '@varve/runtime'
+
+/** Settings of an S3 store, for `Type.Object({ ...S3_SETTINGS, … })`. */
+export const S3_SETTINGS = {
+  /** For `s3://`: where the server is, e.g. `http://127.0.0.1:9000`, and how to log in. */
+  VARVE_S3_ENDPOINT: Type.String({ default: '' }),
+  VARVE_S3_REGION: Type.String({ default: 'us-east-1' }),
+  VARVE_S3_ACCESS_KEY: Type.String({ default: '' }),
+  VARVE_S3_SECRET_KEY: Type.String({ default: '' }),
+}
+
+/** Settings of every worker that is a process of its own. */
+export const WORKER_SETTINGS = {
+  /** The catalog service. */
+  VARVE_CATALOG_URL: Type.String({ minLength: 8 }),
+
+  /** Token that all services share. */
+  VARVE_CATALOG_TOKEN: Type.String({ minLength: 1 }),
+
+  /** `redis://…` or `postgres://…`. */
+  VARVE_QUEUE_URL: Type.String({ minLength: 8 }),
+
+  /** `file:///folder` or `s3://bucket/prefix`. */
+  VARVE_REPOSITORY_URL: Type.String({ minLength: 8 }),
+
+  ...S3_SETTINGS,
+
+  VARVE_LOG_LEVEL: Type.Enum([...LOG_LEVELS], { default: 'info' }),
+}
+
+/** Settings of workers on ranges. */
+export const LANE_SETTINGS = {
+  /** Threads, and so ranges at the same time; 0: one a core, at most two. Each takes about 200 MB. */
+  VARVE_LANES: Type.Integer({ default: 0, minimum: 0, maximum: 64 }),
+
+  /** Seconds without any progress after which a range is given up and tried again. */
+  VARVE_STALL_SECONDS: Type.Integer({ default: 300, minimum: 10, maximum: 86_400 }),
+}
+
+type Values<Settings extends Readonly<Record<string, Parameters<typeof Type.Object>[0][string]>>> = Readonly<
+  Static<ReturnType<typeof Type.Object<Settings>>>
+>
+export type S3Config = Values<typeof S3_SETTINGS>
+export type WorkerConfig = Values<typeof WORKER_SETTINGS>
+export type LaneConfig = Values<typeof LANE_SETTINGS>
+
+export function storeSettingsOf(config: S3Config): StoreSettings {
+  return {
+    ...(config.VARVE_S3_ENDPOINT === '' ? {} : { endpoint: config.VARVE_S3_ENDPOINT }),
+    region: config.VARVE_S3_REGION,
+    accessKey: config.VARVE_S3_ACCESS_KEY,
+    secretKey: config.VARVE_S3_SECRET_KEY,
+  }
+}
+
+/** As `startRangeWorker` takes them. */
+export function laneOptionsOf(config: LaneConfig): { readonly lanes?: number; readonly stallMs: number } {
+  return { ...(config.VARVE_LANES === 0 ? {} : { lanes: config.VARVE_LANES }), stallMs: config.VARVE_STALL_SECONDS * 1000 }
+}

@@ -1,0 +1,65 @@
+import { availableParallelism } from 'node:os'
+import type { Catalog, RangeResult } from '@varve/catalog-client'
+import type { QueueDoor } from '@varve/queue'
+import type { StoreSettings } from '@varve/repository'
+import { Closer, type Logger } from '@varve/runtime'
+import { DiskAddresses, type DiskSide } from './disk-addresses.ts'
+import { endOrRetry } from './end-or-retry.ts'
+import type { LaneTask } from './lane-messages.ts'
+import { LanePool } from './lane-pool.ts'
+import { type OpenPlatform, Platforms } from './platforms.ts'
+import { isPassingForRange, type RangeWork, workOnRange } from './work-on-range.ts'
+
+export interface RangeWorkerDeps {
+  readonly catalog: Catalog
+  readonly queue: QueueDoor
+  readonly openPlatform: OpenPlatform
+  readonly repositoryUrl: string
+  readonly storeSettings?: StoreSettings
+  readonly log: Logger
+  /** Threads, and so ranges at the same time (default one a core, at most two). */
+  readonly lanes?: number
+  /** A range that makes no step for this long is given up and tried again, ms (default 5 minutes). */
+  readonly stallMs?: number
+}
+
+/** One kind of job on ranges. */
+export interface RangeJob<Task extends LaneTask> extends RangeWork<Task> {
+  readonly name: 'read-range' | 'write-range'
+  readonly side: DiskSide
+  /** The built module of its lanes. */
+  readonly laneFile: URL
+}
+
+/** Work on ranges until closed. Closes none of its dependencies. */
+export async function startRangeWorker<Task extends LaneTask>(
+  job: RangeJob<Task>,
+  deps: RangeWorkerDeps,
+): Promise<{ close(): Promise<void> }> {
+  const { catalog, queue, log, stallMs, repositoryUrl, storeSettings = {} } = deps
+  const concurrency = deps.lanes ?? Math.min(2, availableParallelism())
+  const platforms = new Platforms(catalog, deps.openPlatform)
+  const disks = new DiskAddresses(platforms, job.side)
+  const lanes = new LanePool<Task, RangeResult>(job.laneFile, { repositoryUrl, storeSettings })
+  const closer = new Closer()
+  closer.add('platforms', () => platforms.close())
+  closer.add('lanes', () => lanes.close())
+  try {
+    const worker = await queue.work(
+      job.name,
+      async ({ payload, lastAttempt }, signal) => {
+        try {
+          await workOnRange(payload.rangeId, job, { catalog, disks, lanes, log, stallMs }, signal)
+        } catch (error) {
+          await endOrRetry(error, { ...payload, lastAttempt, signal }, isPassingForRange, { catalog, log })
+        }
+      },
+      { concurrency },
+    )
+    closer.add(job.name, () => worker.close())
+    return closer
+  } catch (error) {
+    await closer.close()
+    throw error
+  }
+}

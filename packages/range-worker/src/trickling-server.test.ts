@@ -1,0 +1,66 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { Catalog, RangeForWork, RangeResult } from '@varve/catalog-client'
+import { startNbdServer } from '@varve/nbd'
+import { MemoryBackend } from '@varve/nbd/testing'
+import type { DiskAddress } from '@varve/platform'
+import { openRepository, openStore } from '@varve/repository'
+import { Closer, createLogger, KiB, MiB, workerFile } from '@varve/runtime'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { DiskAddresses } from './disk-addresses.ts'
+import type { LaneTask } from './lane-messages.ts'
+import { LanePool } from './lane-pool.ts'
+import { startTrickle, type Trickle } from './testing/trickle.ts'
+import { workOnRange } from './work-on-range.ts'
+
+const closer = new Closer()
+let direct: DiskAddress
+let trickle: Trickle
+let lanes: LanePool<LaneTask, RangeResult>
+
+beforeAll(async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'varve-trickle-'))
+  closer.add('folder', () => rm(folder, { recursive: true }))
+  const repositoryUrl = pathToFileURL(folder).href
+  await openRepository(await openStore(repositoryUrl), { create: true })
+  const disk = new MemoryBackend(randomBytes(1 * MiB))
+  const server = await startNbdServer({ listen: { host: '127.0.0.1', port: 0 }, exports: { open: async () => disk } })
+  closer.add('server', () => server.close())
+  direct = { ...(server.address as { host: string; port: number }), exportName: 'disk' }
+  trickle = await startTrickle(direct, { atOnce: 64 * KiB, everyMs: 5 })
+  closer.add('trickle', () => trickle.close())
+  lanes = new LanePool(workerFile(import.meta.url, './testing/reading-lane.js'), { repositoryUrl, storeSettings: {} })
+  closer.add('lanes', () => lanes.close())
+})
+
+afterAll(() => closer.close())
+
+/** One range of the disk at this address. @returns what was reported */
+async function work(address: DiskAddress, stallMs: number): Promise<RangeResult | undefined> {
+  let reported: RangeResult | undefined
+  const catalog = {
+    getRange: async () => ({ id: 'range', index: 0, diskId: 'virtio0', state: 'queued', runState: 'copying' }) as unknown as RangeForWork,
+    progressRange: async () => ({ cancelRequested: false }),
+    completeRange: async (_: string, result: RangeResult) => {
+      reported = result
+      return { accepted: true }
+    },
+  } as unknown as Catalog
+  const disks = { of: async () => address, explain: async (error: unknown) => error } as unknown as DiskAddresses
+  const range = { plan: async () => ({}), notes: () => [], done: 'done' }
+  const log = createLogger('test', 'silent')
+  // The lane's result is that of the test's lane; the log wants a list of damage.
+  const damage = { run: async (...args: Parameters<typeof lanes.run>) => ({ ...(await lanes.run(...args)), damage: [] }) }
+  await workOnRange('range', range, { catalog, disks, lanes: damage, log, stallMs }, new AbortController().signal)
+  return reported
+}
+
+test('a server that sends byte by byte, and so never falls silent, is given up as one that may pass; the lane goes on', async () => {
+  const slow = work({ host: trickle.host, port: trickle.port, exportName: 'disk' }, 1000)
+  await expect(slow).rejects.toMatchObject({ code: 'RANGE_STALLED', retryable: true })
+  expect(trickle.drops).toBeGreaterThan(10)
+  expect(await work(direct, 30_000)).toMatchObject({ read: 1 * MiB })
+})

@@ -1,0 +1,176 @@
+import { type Catalog, CatalogError, type RangeForWork, type RangeResult } from '@varve/catalog-client'
+import { NbdError } from '@varve/nbd'
+import { type PlatformDriver, PlatformError } from '@varve/platform'
+import { createLogger } from '@varve/runtime'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { DiskAddresses, type DiskSide } from './disk-addresses.ts'
+import type { LaneTask } from './lane-messages.ts'
+import type { LaneCall } from './lane-pool.ts'
+import { Platforms } from './platforms.ts'
+import { type RangeWork, workOnRange } from './work-on-range.ts'
+
+const signal = new AbortController().signal
+const log = createLogger('test', 'silent')
+const RESULT: RangeResult = {
+  read: 1,
+  written: 1,
+  unchanged: 0,
+  zero: 0,
+  pages: '',
+  objects: [],
+  damage: [],
+  time: { source: 0, cpu: 0, store: 0 },
+}
+const RANGE: RangeForWork = {
+  id: 'range',
+  runId: 'run',
+  imageId: 'image',
+  index: 0,
+  firstPage: 0,
+  pageCount: 1,
+  extents: [{ offset: 0, length: 512 }],
+  bytes: 512,
+  state: 'queued',
+  diskId: 'virtio0',
+  diskSize: 1024,
+  blockSize: 65_536,
+  kind: 'incremental',
+  parentImageId: 'parent',
+  platformId: 'platform',
+  leaseId: 'lease',
+  snapshotId: 'snapshot',
+  sourceImageId: null,
+  onDamage: 'fail',
+  runState: 'copying',
+  cancelRequested: false,
+}
+
+interface Task extends LaneTask {
+  readonly from: string
+}
+const work: RangeWork<Task> = {
+  plan: async ({ extents }) => ({ from: String(extents[0]?.offset) }),
+  notes: () => notes,
+  done: 'done',
+}
+
+let range: RangeForWork
+let reported: RangeResult[]
+let asked: string[]
+let leaseStatus: 'running' | 'expired' | 'gone'
+let progress: () => { cancelRequested: boolean }
+let notes: string[]
+let lane: (task: Task, call: LaneCall) => Promise<RangeResult>
+
+beforeEach(() => {
+  range = RANGE
+  reported = []
+  notes = []
+  asked = []
+  leaseStatus = 'running'
+  progress = () => ({ cancelRequested: false })
+  lane = async () => RESULT
+})
+
+function run(side: DiskSide = 'source'): Promise<void> {
+  const catalog = {
+    getRange: async () => range,
+    getPlatform: async () => ({ id: 'platform', kind: 'scp', url: '', credentials: { username: '', password: '' } }),
+    progressRange: async () => progress(),
+    addNote: async (_: string, note: string) => void asked.push(note),
+    completeRange: async (_: string, result: RangeResult) => ({ accepted: reported.push(result) === 1 }),
+  } as unknown as Catalog
+  const platform = {
+    diskAddress: async (leaseId: string, diskId: string, snapshotId?: string) => {
+      asked.push(`${leaseId} ${diskId} ${snapshotId}`)
+      return { host: 'host', port: 1, exportName: 'export' }
+    },
+    getLease: async () => {
+      if (leaseStatus === 'gone') throw new PlatformError('LEASE_LOST', 'no such lease')
+      return { id: 'lease', vmId: 'vm', status: leaseStatus, remainSeconds: 1 }
+    },
+  } as unknown as PlatformDriver
+  const disks = new DiskAddresses(new Platforms(catalog, () => platform), side)
+  const lanes = { run: (task: Task, call: LaneCall) => lane(task, call) }
+  return workOnRange('range', work, { catalog, disks, lanes, log }, signal)
+}
+
+test.each([
+  ['source', 'lease virtio0 snapshot'],
+  ['target', 'lease virtio0 undefined'],
+] as const)('the lane gets the plan and the address of the %s; notes come before its result is reported', async (side, address) => {
+  let given: Task | undefined
+  lane = async task => {
+    given = task
+    return RESULT
+  }
+  notes = ['a note']
+  await run(side)
+  expect(given).toEqual({ from: '0', disk: { host: 'host', port: 1, exportName: 'export' } })
+  expect(asked).toEqual([address, 'a note'])
+  expect(reported).toEqual([RESULT])
+})
+
+test('a range that is done, or of a run that is not copying, is left alone', async () => {
+  lane = () => Promise.reject(new Error('must not run'))
+  for (const change of [{ state: 'done' }, { runState: 'sealing' }, { runState: 'failed' }] as const) {
+    range = { ...RANGE, ...change }
+    await run()
+  }
+  expect(reported).toEqual([])
+})
+
+describe('a run that ends meanwhile stops the lane', () => {
+  const untilAborted: typeof lane = (_, { signal, onProgress }) =>
+    new Promise((_, reject) => {
+      signal.addEventListener('abort', () => reject(new Error('stopped')))
+      onProgress({ read: 1, written: 1 }, 1)
+    })
+
+  test('cancelled before', async () => {
+    range = { ...RANGE, cancelRequested: true }
+    await expect(run()).rejects.toMatchObject({ code: 'CANCELLED' })
+  })
+
+  test('cancelled while it copies', async () => {
+    lane = untilAborted
+    progress = () => ({ cancelRequested: true })
+    await expect(run()).rejects.toMatchObject({ code: 'CANCELLED' })
+  })
+
+  test('failed elsewhere', async () => {
+    lane = untilAborted
+    progress = () => {
+      throw new CatalogError('RUN_ENDED', 'the run is finishing')
+    }
+    await expect(run()).rejects.toMatchObject({ code: 'RUN_ENDED' })
+  })
+})
+
+describe.each([
+  ['source', 'SOURCE_UNAVAILABLE'],
+  ['target', 'TARGET_UNAVAILABLE'],
+] as const)('why the %s is gone', (side, unavailable) => {
+  const refused = () => Promise.reject(new NbdError('NBD_EXPORT_UNKNOWN', 'no such export'))
+
+  test.each(['expired', 'gone'] as const)('the lease is %s', async status => {
+    lane = refused
+    leaseStatus = status
+    await expect(run(side)).rejects.toMatchObject({ code: 'LEASE_LOST' })
+  })
+
+  test('the lease lives: it may pass', async () => {
+    lane = refused
+    await expect(run(side)).rejects.toMatchObject({ code: unavailable, retryable: true })
+  })
+
+  test('the run has no lease any more', async () => {
+    range = { ...RANGE, leaseId: null }
+    await expect(run(side)).rejects.toMatchObject({ code: 'LEASE_LOST' })
+  })
+})
+
+test('a source without a snapshot is a lost lease', async () => {
+  range = { ...RANGE, snapshotId: null }
+  await expect(run('source')).rejects.toMatchObject({ code: 'LEASE_LOST' })
+})

@@ -1,0 +1,78 @@
+import type { Catalog, RangeForWork, RangeResult } from '@varve/catalog-client'
+import { hasCode } from '@varve/errors'
+import type { Logger } from '@varve/runtime'
+import type { DiskAddresses } from './disk-addresses.ts'
+import type { IsPassing } from './end-or-retry.ts'
+import { RangeWorkerError } from './errors.ts'
+import type { LaneTask } from './lane-messages.ts'
+import type { LanePool } from './lane-pool.ts'
+import { watchProgress } from './watch-progress.ts'
+
+/** What differs between reading and writing ranges. */
+export interface RangeWork<Task extends LaneTask> {
+  /** What the lane is to do, but for the disk's address. */
+  plan(range: RangeForWork, catalog: Catalog): Promise<Omit<Task, 'disk'>>
+  /** What people should know of the result, to be noted at the run. */
+  notes(range: RangeForWork, result: RangeResult): Iterable<string>
+  /** The line of the log when a range is done. */
+  readonly done: string
+}
+
+export interface RangeDeps<Task extends LaneTask> {
+  readonly catalog: Catalog
+  readonly disks: DiskAddresses
+  readonly lanes: Pick<LanePool<Task, RangeResult>, 'run'>
+  readonly log: Logger
+  /** A range that makes no step for this long is given up, ms (default 5 minutes). */
+  readonly stallMs?: number | undefined
+}
+
+/**
+ * Do the work on one range of a run: ask the catalog what it is and the platform where its disk is, let a lane do it, report.
+ *
+ * Effect: what the lane did becomes part of the run with the report. Safe to repeat: the catalog takes the first report only.
+ *
+ * Errors: CANCELLED, RANGE_STALLED, LEASE_LOST, what lanes throw, CatalogError. RUN_ENDED: stop quietly.
+ */
+export async function workOnRange<Task extends LaneTask>(
+  rangeId: string,
+  work: RangeWork<Task>,
+  { catalog, disks, lanes, log, stallMs }: RangeDeps<Task>,
+  signal: AbortSignal,
+): Promise<void> {
+  const range = await catalog.getRange(rangeId)
+  if (range.state === 'done' || range.runState !== 'copying') return // delivered twice, or late
+  if (range.cancelRequested) throw new RangeWorkerError('CANCELLED', 'the run was cancelled')
+
+  const plan = await work.plan(range, catalog)
+  const disk = await disks.of(range, signal)
+  const started = performance.now()
+  const watch = watchProgress(range, catalog, signal, stallMs)
+  try {
+    const result = await lanes.run({ ...plan, disk } as Task, watch)
+    // Before the report: the last one moves the run on, and a run that ends takes no more notes.
+    for (const note of work.notes(range, result)) await catalog.addNote(range.runId, note)
+    const { accepted } = await catalog.completeRange(rangeId, result)
+    log.info(factsOf(range, result, { ms: Math.round(performance.now() - started), accepted }), work.done)
+  } catch (error) {
+    if (watch.ended !== undefined) throw watch.ended
+    throw await disks.explain(error, range, signal)
+  } finally {
+    watch.stop()
+  }
+}
+
+/**
+ * May another attempt succeed? A server that answered with an error, or broke the protocol, is asked again over a new connection. A lost
+ * lease does not come back.
+ */
+export const isPassingForRange: IsPassing = (error, { retryable }) => {
+  if (hasCode(error, 'LEASE_LOST')) return false
+  if (hasCode(error, 'NBD_REQUEST_FAILED')) return ['EIO', 'ENOMEM', 'ESHUTDOWN'].includes(String(error.context.errno))
+  return retryable || hasCode(error, 'NBD_PROTOCOL')
+}
+
+function factsOf({ id, runId, diskId, index }: RangeForWork, result: RangeResult, more: { ms: number; accepted: boolean }): object {
+  const { read, written, unchanged, zero, damage, time } = result
+  return { runId, rangeId: id, diskId, index, read, written, unchanged, zero, damage: damage.length, time, ...more }
+}
