@@ -52,11 +52,14 @@ test('only without tracking, or where it is not to be believed, is the whole dis
   expect(whole.toSorted()).toEqual(['cbt-invalid', 'cbt-off'])
 })
 
-test('an untracked disk or a snapshot without checkpoint is no parent for an incremental', () => {
-  expect(isParentMaterial('cbt-off', 7n)).toBe(false)
-  expect(isParentMaterial('first', 0n)).toBe(false)
-  expect(isParentMaterial('cbt-expired', 7n)).toBe(true)
-  expect(isParentMaterial(null, 7n)).toBe(true)
+test('a disk read without asking or a snapshot without checkpoint is no parent for an incremental', () => {
+  expect(isParentMaterial(7n, fullBecause('cbt-off').since)).toBe(false)
+  expect(isParentMaterial(7n, fullBecause('cbt-invalid').since)).toBe(false)
+  // A reset that did not help.
+  expect(isParentMaterial(7n, null)).toBe(false)
+  expect(isParentMaterial(0n, fullBecause('first').since)).toBe(false)
+  expect(isParentMaterial(7n, fullBecause('cbt-expired').since)).toBe(true)
+  expect(isParentMaterial(7n, 3n)).toBe(true)
 })
 
 test('what the platform cannot answer becomes a full of that disk, and a reset only when nothing else helps', () => {

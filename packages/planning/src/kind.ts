@@ -86,9 +86,9 @@ export function afterNoAnswer(choice: KindChoice, answer: NoAnswer): FullChoice 
 }
 
 /**
- * Does the snapshot's checkpoint belong to the image, so that the next backup may be an incremental? Not when the disk was not
- * tracked; in all other cases it does, whatever made this one a full.
+ * Does the snapshot's checkpoint belong to the image, so that the next backup may be an incremental? Not when tracking was off or gave no
+ * answer to be believed (`since` null: the disk was read without asking); in all other cases it does, whatever made this one a full.
  */
-export function isParentMaterial(reason: FullReason | null, checkpoint: bigint): boolean {
-  return reason !== 'cbt-off' && checkpoint !== NO_CHECKPOINT
+export function isParentMaterial(checkpoint: bigint, since: bigint | null): boolean {
+  return since !== null && checkpoint !== NO_CHECKPOINT
 }

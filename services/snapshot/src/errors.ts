@@ -17,8 +17,6 @@ export const SNAPSHOT_ERRORS = {
     status: 422,
     help: 'A disk has 0 bytes or a size that is not a multiple of 512 bytes. Correct it on the platform.',
   },
-  DISK_DETACHED: { retryable: true, help: 'A disk was removed from the VM while its snapshot was taken. It is tried again.' },
-  PLAN_CHANGED: { retryable: true, help: 'Two workers planned the same run at the same time; the plan that was stored first is taken up.' },
   POINT_INCOMPLETE: {
     retryable: false,
     help: 'A run was to be sealed that lacks its snapshot record or a page. This is a fault in Varve.',

@@ -1,4 +1,4 @@
-import type { Image, RunForWork } from '@varve/catalog-client'
+import { CatalogError, type Image, type RunForWork } from '@varve/catalog-client'
 import {
   afterNoAnswer,
   chooseKind,
@@ -13,10 +13,11 @@ import {
 import type { PlatformDriver, PlatformSnapshot } from '@varve/platform'
 import type { Logger } from '@varve/runtime'
 import type { Tracking } from './disk-tracking.ts'
-import { hasCode, SnapshotError } from './errors.ts'
+import { hasCode } from './errors.ts'
 import type { Parent } from './parent-images.ts'
 import { RangeSpool } from './range-spool.ts'
 import { isAfterReset } from './run-snapshot.ts'
+import type { SnapshotDisk } from './usable-disks.ts'
 
 /** How one disk is backed up, and the ranges of it, ready to be stored. */
 export interface DiskPlan {
@@ -27,9 +28,10 @@ export interface DiskPlan {
 }
 
 export interface PlanContext {
+  /** Read after the snapshot was recorded: its images, if any, are of a plan made from the same. */
   readonly run: RunForWork
   readonly snapshot: PlatformSnapshot
-  readonly diskIds: readonly string[]
+  readonly disks: readonly SnapshotDisk[]
   readonly tracking: ReadonlyMap<string, Tracking>
   readonly parent: Parent | null
   readonly blockSize: number
@@ -42,11 +44,15 @@ export interface PlanContext {
 /** Thrown when only a reset of tracking and a new snapshot help. */
 export class ResetNeeded extends Error {}
 
-/** One plan for each disk, in order. The caller closes their spools. @throws ResetNeeded */
+/**
+ * One plan for each disk, in order. The caller closes their spools.
+ *
+ * @throws ResetNeeded; CatalogError PLAN_CHANGED when the plan that an earlier attempt stored in part can't be made again.
+ */
 export async function planDisks(context: PlanContext): Promise<DiskPlan[]> {
   const plans: DiskPlan[] = []
   try {
-    for (const diskId of context.diskIds) plans.push(await planDisk(diskId, context))
+    for (const disk of context.disks) plans.push(await planDisk(disk, context))
     return plans
   } catch (error) {
     await closePlans(plans)
@@ -58,12 +64,10 @@ export async function closePlans(plans: readonly DiskPlan[]): Promise<void> {
   await Promise.all(plans.map(plan => plan.ranges.close()))
 }
 
-async function planDisk(diskId: string, context: PlanContext): Promise<DiskPlan> {
-  const { run, snapshot, log } = context
-  const diskSize = snapshot.disks.find(disk => disk.id === diskId)?.size
-  if (diskSize === undefined) throw new SnapshotError('DISK_DETACHED', `disk ${diskId} is not part of the snapshot`, { diskId })
+async function planDisk({ id: diskId, size: diskSize }: SnapshotDisk, context: PlanContext): Promise<DiskPlan> {
+  const { run, log } = context
   const stored = run.images.find(image => image.diskId === diskId)
-  let choice = stored === undefined ? choose(diskId, diskSize, context) : choiceOf(stored, context.parent)
+  let choice = stored === undefined ? choose(diskId, diskSize, context) : choiceOf(stored)
   for (;;) {
     try {
       const ranges = await RangeSpool.fill(rangesFor(choice, diskId, diskSize, context))
@@ -73,9 +77,12 @@ async function planDisk(diskId: string, context: PlanContext): Promise<DiskPlan>
       )
       return { diskId, diskSize, choice, ranges }
     } catch (error) {
-      // An earlier attempt may have stored part of this plan: it is that plan or none.
-      if (stored !== undefined || !hasCode(error, 'CBT_EXPIRED', 'CBT_ANSWER_INVALID', 'CBT_DISABLED')) throw error
+      if (!hasCode(error, 'CBT_EXPIRED', 'CBT_ANSWER_INVALID', 'CBT_DISABLED')) throw error
       log.warn({ runId: run.id, diskId, err: error }, 'no usable changed areas')
+      // An earlier attempt may have stored part of this plan: it is that plan or an altogether new one.
+      if (stored !== undefined) {
+        throw new CatalogError('PLAN_CHANGED', `disk ${diskId} cannot be planned as before`, { diskId }, { cause: error })
+      }
       choice = otherChoice(choice, error.code as NoAnswer, context)
     }
   }
@@ -94,11 +101,10 @@ function choose(diskId: string, diskSize: number, context: PlanContext): KindCho
 }
 
 /** The choice that an earlier attempt of this run stored. */
-function choiceOf(image: Image, parent: Parent | null): KindChoice {
-  if (image.parentImageId !== null && parent !== null) {
-    return { kind: 'incremental', reason: null, since: parent.checkpoint, parentImageId: image.parentImageId }
-  }
-  return fullBecause(image.reason as FullReason)
+function choiceOf({ parentImageId, reason, since: stored }: Image): KindChoice {
+  const since = stored === null || stored === undefined ? null : BigInt(stored)
+  if (parentImageId !== null && since !== null) return { kind: 'incremental', reason: null, since, parentImageId }
+  return { ...fullBecause(reason as FullReason), since }
 }
 
 function otherChoice(choice: KindChoice, answer: NoAnswer, { run, snapshot }: PlanContext): KindChoice {

@@ -1,17 +1,17 @@
 import type { BackupOptions } from '@varve/catalog-client'
 import { isParentMaterial } from '@varve/planning'
-import type { PlatformSnapshot } from '@varve/platform'
+import type { PlatformSnapshot, PlatformVm } from '@varve/platform'
 import { takeAwayIfEnded } from './clean-up.ts'
 import { ensureTracking } from './disk-tracking.ts'
-import { SnapshotError } from './errors.ts'
+import { hasCode, SnapshotError } from './errors.ts'
 import { vmForRun } from './idle-vm.ts'
 import { readParent } from './parent-images.ts'
 import { closePlans, type DiskPlan, type PlanContext, planDisks, ResetNeeded } from './plan-disks.ts'
 import { acquireLease } from './run-lease.ts'
 import { resetAndRetake, takeSnapshot } from './run-snapshot.ts'
 import type { SnapshotDeps } from './snapshot-deps.ts'
-import { type PlannedImage, storePlan } from './store-plan.ts'
-import { notesOnExcluded, usableDisks } from './usable-disks.ts'
+import { isPlannedMeanwhile, type PlannedImage, storePlan } from './store-plan.ts'
+import { notesOnDetached, notesOnExcluded, snapshotDisks, usableDisks } from './usable-disks.ts'
 
 /**
  * The first step of a backup: from a VM to ranges that block-readers can copy.
@@ -43,39 +43,58 @@ export async function prepareBackup(runId: string, deps: SnapshotDeps, signal: A
     run = await catalog.getRunForWork(runId)
 
     const parent = await readParent(run.vmId, deps)
-    const diskIds = disks.map(disk => disk.id)
     const blockSize = deps.repository.format.blockSize
-    const facts = { run, diskIds, tracking, parent, blockSize, requested: options.full ?? false, platform, log, signal }
+    const facts = { run, vm, tracking, parent, blockSize, requested: options.full ?? false, platform, log, signal }
     const { snapshot, plans } = await snapshotAndPlan(facts, deps)
     try {
       await acquireLease(run, { repeated, signal, vmId: run.platformVmId, type: 'backup', platform, catalog, retryMs: deps.retryMs })
-      await storePlan(run, plannedImages(plans, snapshot, blockSize), catalog)
+      await storePlan(run, plannedImages(plans, snapshot, blockSize), snapshot.id, catalog)
     } finally {
       await closePlans(plans)
     }
-    await catalog.planned(runId)
     log.info({ runId, vmId: run.vmId, snapshotId: snapshot.id, checkpointId: String(snapshot.checkpointId) }, 'backup prepared')
   } catch (error) {
     await takeAwayIfEnded(runId, deps, platform, signal)
-    throw error
+    if (!(await isPlannedMeanwhile(runId, deps))) throw error
+    log.info({ runId, err: error }, 'another worker prepared the backup')
   }
 }
 
+type Facts = Omit<PlanContext, 'snapshot' | 'disks'> & { readonly vm: PlatformVm }
+interface Plan {
+  readonly snapshot: PlatformSnapshot
+  readonly plans: readonly DiskPlan[]
+}
+
 /** The snapshot and the plan of each disk; after an expired answer both once more, with tracking reset in between. */
-async function snapshotAndPlan(
-  facts: Omit<PlanContext, 'snapshot'>,
-  { catalog }: SnapshotDeps,
-): Promise<{ readonly snapshot: PlatformSnapshot; readonly plans: readonly DiskPlan[] }> {
+async function snapshotAndPlan(facts: Facts, deps: SnapshotDeps): Promise<Plan> {
+  const { catalog } = deps
   const { run, platform, signal } = facts
   const context = { vmId: run.platformVmId, platform, catalog, signal }
   const snapshot = await takeSnapshot(run, context)
   try {
-    return { snapshot, plans: await planDisks({ ...facts, snapshot }) }
+    return await planFrom(snapshot, facts, deps)
   } catch (error) {
     if (!(error instanceof ResetNeeded)) throw error
     await catalog.addNote(run.id, 'Changed block tracking had expired and was reset.')
-    const retaken = await resetAndRetake(run, context)
-    return { snapshot: retaken, plans: await planDisks({ ...facts, snapshot: retaken }) }
+    return planFrom(await resetAndRetake(run, context), facts, deps)
+  }
+}
+
+/** What an earlier attempt stored of a plan from this very snapshot is gone on with, or dropped when it can't be made again. */
+async function planFrom(snapshot: PlatformSnapshot, facts: Facts, { catalog }: SnapshotDeps): Promise<Plan> {
+  const { run, platform, signal } = facts
+  const known = new Set(facts.vm.disks.map(disk => disk.id))
+  // A disk that came between the look at the VM and the snapshot may be one to be left out.
+  const vm = snapshot.disks.every(disk => known.has(disk.id)) ? facts.vm : await platform.getVm(run.platformVmId, signal)
+  for (const note of [...notesOnExcluded(vm), ...notesOnDetached(snapshot, facts.vm)]) await catalog.addNote(run.id, note)
+  const context = { ...facts, snapshot, disks: snapshotDisks(snapshot, vm), run: await catalog.getRunForWork(run.id) }
+  try {
+    return { snapshot, plans: await planDisks(context) }
+  } catch (error) {
+    if (!hasCode(error, 'PLAN_CHANGED')) throw error
+    await catalog.dropPlan(run.id, snapshot.id)
+    return { snapshot, plans: await planDisks({ ...context, run: { ...context.run, images: [] } }) }
   }
 }
 
@@ -89,7 +108,8 @@ function plannedImages(plans: readonly DiskPlan[], snapshot: PlatformSnapshot, b
       kind: choice.kind,
       reason: choice.reason,
       parentImageId: choice.parentImageId,
-      cbt: isParentMaterial(choice.reason, snapshot.checkpointId),
+      since: choice.since === null ? null : String(choice.since),
+      cbt: isParentMaterial(snapshot.checkpointId, choice.since),
       sourceImageId: null,
     },
   }))

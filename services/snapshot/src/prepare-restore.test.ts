@@ -2,7 +2,7 @@ import type { PointImage, RestoreOptions, RestorePoint } from '@varve/catalog-cl
 import { describe, expect, test } from 'vitest'
 import { finishRun } from './finish-run.ts'
 import { prepareRestore } from './prepare-restore.ts'
-import { type StoryWorld, storyWorld, twoDisks } from './testing/story-world.ts'
+import { Crash, type StoryWorld, storyWorld, twoDisks } from './testing/story-world.ts'
 
 const signal = new AbortController().signal
 const RUN_ID = '00000000-0000-4000-8000-000000000001'
@@ -168,6 +168,56 @@ describe('differential', () => {
     resized.platform.vms.set('vm-1', { ...vm, disks: vm.disks.map(disk => ({ ...disk, size: disk.size + 512 })) })
     await prepareRestore(RUN_ID, resized.deps, signal)
     expect(resized.catalog.run.notes).toContain('Disk virtio1 is restored in full: its size has changed since.')
+  })
+
+  describe('interrupted', () => {
+    const early = { offset: 0, length: 65_536 }
+    const late = { offset: 262_144, length: 65_536 }
+
+    /** Killed once its snapshot and lease are there and the plan is being stored. */
+    const killed = async (): Promise<StoryWorld> => {
+      const it = await world(options)
+      it.platform.answer = ({ diskId, snapshot }) => (diskId === 'virtio1' ? [] : [snapshot.id === 'snapshot-1' ? [early] : [early, late]])
+      let dead = false
+      const deps = it.watched(step => {
+        dead ||= step === 'before catalog.planned'
+        if (dead) throw new Crash()
+      })
+      await expect(prepareRestore(RUN_ID, deps, signal)).rejects.toThrow(Crash)
+      return it
+    }
+
+    test('for longer than its lease lives: what the guest wrote meanwhile is reverted, too', async () => {
+      const it = await killed()
+      // The VM was on for a while.
+      it.platform.leases.clear()
+      await prepareRestore(RUN_ID, it.deps, signal)
+      expect(planned(it).map(({ extents }) => extents)).toEqual([[early, late]])
+      expect([...it.platform.snapshots.keys()]).toEqual([it.catalog.run.resources.snapshotId])
+      expect(it.platform.leases.size).toBe(1)
+    })
+
+    test('for less: snapshot and plan hold, and the VM is not edited under its lease', async () => {
+      const it = await killed()
+      await prepareRestore(RUN_ID, it.deps, signal)
+      expect(it.catalog.run).toMatchObject({ state: 'copying', resources: { snapshotId: 'snapshot-1' } })
+      expect(planned(it).map(({ extents }) => extents)).toEqual([[early]])
+      expect(it.platform.calls.filter(call => call.startsWith('editVm'))).toHaveLength(1)
+    })
+  })
+
+  test('a lease that had to be waited for: the snapshot is taken again, so that nothing is written between the two', async () => {
+    const it = await world(options)
+    it.platform.leases.set('of-somebody', 'vm-1')
+    let refusals = 0
+    const deps = it.watched(step => {
+      if (step === 'before platform.createLease' && ++refusals === 2) it.platform.leases.delete('of-somebody')
+    })
+    await prepareRestore(RUN_ID, deps, signal)
+    const { snapshotId, leaseId } = it.catalog.run.resources
+    expect(snapshotId).not.toBe('snapshot-1')
+    expect([...it.platform.snapshots.keys()]).toEqual([snapshotId])
+    expect([...it.platform.leases.keys()]).toEqual([leaseId])
   })
 
   test('the snapshot goes with the run', async () => {

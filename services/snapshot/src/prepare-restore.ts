@@ -4,14 +4,14 @@ import { SnapshotError } from './errors.ts'
 import { planRestoreDisk } from './plan-restore-disk.ts'
 import { checkTargetDisks, restoreTarget } from './restore-target.ts'
 import { acquireLease } from './run-lease.ts'
-import { takeSnapshot } from './run-snapshot.ts'
 import type { SnapshotDeps } from './snapshot-deps.ts'
-import { type PlannedImage, storePlan } from './store-plan.ts'
+import { snapshotUnderLease } from './snapshot-under-lease.ts'
+import { isPlannedMeanwhile, type PlannedImage, storePlan } from './store-plan.ts'
 
 /**
  * The first step of a restore: from a restore point to ranges that block-writers can write.
  *
- *     new VM from the saved configuration, or the original, powered off -> (differential: snapshot, what changed since the point)
+ *     new VM from the saved configuration, or the original, powered off -> (differential: snapshot, lease, what changed since the point)
  *     -> ranges of each disk -> lease -> images and ranges into the catalog
  *
  * Effect: perhaps a new VM and a snapshot, and a lease of type restore, all recorded; ranges in the catalog; the run is `copying`.
@@ -39,20 +39,22 @@ export async function prepareRestore(runId: string, deps: SnapshotDeps, signal: 
     run = await catalog.getRunForWork(runId)
 
     const differential = options.target === 'original' && (options.differential ?? false)
-    const snapshot = differential ? await takeSnapshot(run, { vmId: vm.id, platform, catalog, signal }) : null
+    const lease = { repeated, signal, vmId: vm.id, type: 'restore', platform, catalog, retryMs: deps.retryMs } as const
+    const snapshot = differential ? await snapshotUnderLease(run, lease) : null
     const since = snapshot && { snapshot, checkpoint: BigInt(saved.checkpointId) }
     const onto = options.target === 'new-vm' ? 'empty' : 'unknown'
     for (const image of point.images) {
       plans.push(await planRestoreDisk(image, { run, vmId: vm.id, onto, since, platform, deps, signal }))
     }
 
-    await acquireLease(run, { repeated, signal, vmId: vm.id, type: 'restore', platform, catalog, retryMs: deps.retryMs })
-    await storePlan(run, plans, catalog)
-    await catalog.planned(runId)
+    // A differential has its lease, or has lost it: with another one, what was written meanwhile would stay.
+    if (!differential) await acquireLease(run, lease)
+    await storePlan(run, plans, snapshot?.id ?? null, catalog)
     log.info({ runId, restorePointId: point.id, target: vm.id, differential }, 'restore prepared')
   } catch (error) {
     await takeAwayIfEnded(runId, deps, platform, signal)
-    throw error
+    if (!(await isPlannedMeanwhile(runId, deps))) throw error
+    log.info({ runId, err: error }, 'another worker prepared the restore')
   } finally {
     await Promise.all(plans.map(plan => plan.ranges.close()))
   }

@@ -10,7 +10,7 @@ export const FIRST_LEASE_SECONDS = 120
 const PATIENCE_MS = { first: 10_000, repeated: (FIRST_LEASE_SECONDS + 10) * 1000 }
 const RETRY_MS = 2000
 
-interface Context {
+export interface LeaseContext {
   readonly vmId: string
   readonly type: LeaseType
   readonly platform: PlatformDriver
@@ -24,23 +24,36 @@ interface Context {
 /**
  * The run's lease: the recorded one if it still lives, else a new one.
  *
+ * @returns whether it had to be waited for
  * @throws PlatformError LEASE_OCCUPIED when somebody else holds the VM.
  */
-export async function acquireLease(run: RunForWork, context: Context): Promise<string> {
+export async function acquireLease(
+  run: RunForWork,
+  context: LeaseContext,
+): Promise<{ readonly leaseId: string; readonly waited: boolean }> {
   const { vmId, type, platform, catalog, repeated, signal, retryMs = RETRY_MS } = context
   const deadline = performance.now() + (repeated ? PATIENCE_MS.repeated : PATIENCE_MS.first)
-  for (;;) {
-    const { leaseId } = (await catalog.getRunForWork(run.id)).resources
-    if (leaseId !== null && (await isLive(platform, leaseId, signal))) return leaseId
+  for (let waited = false; ; waited = true) {
+    const leaseId = await liveLease(run, context)
+    if (leaseId !== null) return { leaseId, waited }
     try {
       const lease = await platform.createLease(vmId, type, FIRST_LEASE_SECONDS, signal)
       await recordOrRelease(run.id, lease.id, platform, catalog)
-      return lease.id
+      return { leaseId: lease.id, waited }
     } catch (error) {
       if (!hasCode(error, 'LEASE_OCCUPIED') || performance.now() + retryMs > deadline) throw error
       await sleep(retryMs, signal)
     }
   }
+}
+
+/** The recorded lease if it still lives, else null. */
+export async function liveLease(
+  run: RunForWork,
+  { catalog, platform, signal }: Pick<LeaseContext, 'catalog' | 'platform' | 'signal'>,
+): Promise<string | null> {
+  const { leaseId } = (await catalog.getRunForWork(run.id)).resources
+  return leaseId !== null && (await isLive(platform, leaseId, signal)) ? leaseId : null
 }
 
 async function isLive(platform: PlatformDriver, leaseId: string, signal: AbortSignal): Promise<boolean> {

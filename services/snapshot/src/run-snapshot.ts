@@ -46,6 +46,6 @@ export function isAfterReset(run: RunForWork, snapshot: PlatformSnapshot): boole
 
 async function record(run: RunForWork, snapshot: PlatformSnapshot, catalog: Catalog): Promise<PlatformSnapshot> {
   await catalog.recordResources(run.id, { snapshotId: snapshot.id })
-  await catalog.recordSnapshot(run.id, { checkpointId: String(snapshot.checkpointId), config: snapshot.config })
+  await catalog.recordSnapshot(run.id, { snapshotId: snapshot.id, checkpointId: String(snapshot.checkpointId), config: snapshot.config })
   return snapshot
 }

@@ -64,7 +64,7 @@ async function sealImage(
   { catalog, repository }: SnapshotDeps,
   signal: AbortSignal,
 ): Promise<ManifestImage> {
-  const { id: imageId, diskId, diskSize, blockSize, kind, reason } = image
+  const { id: imageId, diskId, diskSize, blockSize, kind, reason, since } = image
   const fresh = decodePageRefs(await catalog.imagePages(imageId))
   const parent = image.parentImageId === null ? undefined : await rootOf(image.parentImageId, { catalog, repository }, signal)
   const root: Root = { imageId, diskSize, blockSize, pages: replacePages(parent?.pages ?? [], fresh) }
@@ -77,7 +77,7 @@ async function sealImage(
     reason,
     rootKey: await repository.putRoot(root, { signal }),
     merkleRoot: merkleRoot(root).toString('hex'),
-    cbt: isParentMaterial(reason, BigInt(run.checkpointId ?? 0)),
+    cbt: isParentMaterial(BigInt(run.checkpointId ?? 0), since === null || since === undefined ? null : BigInt(since)),
     read: image.totals.read,
     stored: image.totals.written,
   }
@@ -97,9 +97,10 @@ async function manifestOf(run: RunForWork, images: readonly ManifestImage[], { c
   if (checkpointId === null || config === null || startedAt === null || images.length === 0) {
     throw new SnapshotError('POINT_INCOMPLETE', 'the run lacks its snapshot record, its start or its images', { runId })
   }
-  // One incremental is enough to stand on the parent; a point of fulls only begins a chain.
-  const grown = images.some(image => image.kind === 'incremental')
-  const parent = grown ? await catalog.parentPoint(run.vmId) : null
+  // One incremental is enough to stand on the parent; a point of fulls only begins a chain. The newest point of the VM is not asked for: when another
+  // worker has just sealed this run, it is the point itself.
+  const grown = run.images.find(image => image.parentImageId !== null)
+  const parent = grown?.parentImageId ? await catalog.getImageRoot(grown.parentImageId) : null
   return {
     restorePointId: restorePointIdOf(runId),
     vm: { id: run.vmId, platformId: run.platformId, platformVmId: run.platformVmId, name: run.vmName },

@@ -1,6 +1,7 @@
-import type { Catalog, Image, NewImage, RunForWork } from '@varve/catalog-client'
-import { SnapshotError } from './errors.ts'
+import { type Catalog, CatalogError, type Image, type NewImage, type RunForWork } from '@varve/catalog-client'
+import { hasCode } from './errors.ts'
 import type { RangeSpool } from './range-spool.ts'
+import type { SnapshotDeps } from './snapshot-deps.ts'
 
 export interface PlannedImage {
   readonly image: NewImage
@@ -8,27 +9,50 @@ export interface PlannedImage {
 }
 
 /**
- * Put images and ranges into the catalog. Safe to repeat with the same plan.
+ * Put images and ranges into the catalog, all of them made from this snapshot (null: from none); the run is then `copying`. Safe to repeat with the
+ * same plan. Part of another plan, stored by an earlier attempt or a twin, is dropped, so that the next attempt begins anew.
  *
- * @throws SnapshotError PLAN_CHANGED when another worker stored a different plan of this run.
+ * @throws CatalogError PLAN_CHANGED
  */
-export async function storePlan(run: RunForWork, plan: readonly PlannedImage[], catalog: Catalog): Promise<void> {
-  const images = await catalog.addImages(
-    run.id,
-    plan.map(({ image }) => image),
-  )
-  for (const { image, ranges } of plan) {
-    const stored = images.find(candidate => candidate.diskId === image.diskId)
-    if (stored === undefined || !isSame(stored, image)) {
-      throw new SnapshotError('PLAN_CHANGED', `disk ${image.diskId} is planned differently in the catalog`, { diskId: image.diskId })
+export async function storePlan(
+  run: RunForWork,
+  plan: readonly PlannedImage[],
+  snapshotId: string | null,
+  catalog: Catalog,
+): Promise<void> {
+  try {
+    const images = await catalog.addImages(
+      run.id,
+      plan.map(({ image }) => image),
+      snapshotId,
+    )
+    const made: { imageId: string; ranges: number }[] = []
+    for (const { image, ranges } of plan) {
+      const stored = images.find(candidate => candidate.diskId === image.diskId)
+      if (stored === undefined || !isSame(stored, image)) {
+        throw new CatalogError('PLAN_CHANGED', `disk ${image.diskId} is planned differently in the catalog`, { diskId: image.diskId })
+      }
+      for await (const batch of ranges.batches()) {
+        await catalog.addRanges(
+          run.id,
+          batch.map(range => ({ imageId: stored.id, ...range })),
+          snapshotId,
+        )
+      }
+      made.push({ imageId: stored.id, ranges: ranges.ranges })
     }
-    for await (const batch of ranges.batches()) {
-      await catalog.addRanges(
-        run.id,
-        batch.map(range => ({ imageId: stored.id, ...range })),
-      )
-    }
+    await catalog.planned(run.id, { snapshotId, images: made })
+  } catch (error) {
+    if (hasCode(error, 'PLAN_CHANGED')) await catalog.dropPlan(run.id, snapshotId)
+    throw error
   }
+}
+
+/** For a preparing job that failed: has another worker planned the run to its end meanwhile? Then this failure is nobody's. */
+export async function isPlannedMeanwhile(runId: string, { catalog }: SnapshotDeps): Promise<boolean> {
+  // The job's own error is the one to report.
+  const run = await catalog.getRunForWork(runId).catch(() => null)
+  return run?.state === 'copying' || run?.state === 'sealing'
 }
 
 function isSame(stored: Image, wanted: NewImage): boolean {
@@ -37,6 +61,7 @@ function isSame(stored: Image, wanted: NewImage): boolean {
     stored.reason === wanted.reason &&
     stored.parentImageId === wanted.parentImageId &&
     stored.diskSize === wanted.diskSize &&
-    stored.blockSize === wanted.blockSize
+    stored.blockSize === wanted.blockSize &&
+    (stored.since ?? null) === (wanted.since ?? null)
   )
 }

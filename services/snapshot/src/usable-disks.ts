@@ -1,4 +1,4 @@
-import { type PlatformDisk, PlatformError, type PlatformVm } from '@varve/platform'
+import { type PlatformDisk, PlatformError, type PlatformSnapshot, type PlatformVm } from '@varve/platform'
 import { SnapshotError } from './errors.ts'
 
 /**
@@ -20,6 +20,30 @@ export function usableDisks(vm: PlatformVm): readonly PlatformDisk[] {
   return disks
 }
 
+export type SnapshotDisk = PlatformSnapshot['disks'][number]
+
+/**
+ * Exactly the disks that the snapshot holds, less those that are left out. Disks may have come, gone or grown since the VM was looked at; what is
+ * restored is the configuration in the snapshot, so its disks are the ones to take.
+ *
+ * @throws SnapshotError NO_DISKS, DISK_SIZE_INVALID
+ */
+export function snapshotDisks(snapshot: PlatformSnapshot, vm: PlatformVm): readonly SnapshotDisk[] {
+  const excluded = new Set(vm.disks.filter(disk => disk.excluded !== undefined).map(disk => disk.id))
+  const disks = snapshot.disks.filter(disk => !excluded.has(disk.id))
+  if (disks.length === 0) throw new SnapshotError('NO_DISKS', `the snapshot of VM ${vm.name} has no disk that can be backed up`)
+  for (const disk of disks) checkSize(disk)
+  return disks
+}
+
+/** One line for each disk that the VM had just before and its snapshot does not have. */
+export function notesOnDetached(snapshot: PlatformSnapshot, vm: PlatformVm): readonly string[] {
+  const inSnapshot = new Set(snapshot.disks.map(disk => disk.id))
+  return vm.disks
+    .filter(disk => disk.excluded === undefined && !inSnapshot.has(disk.id))
+    .map(disk => `Disk ${disk.id} is left out: it is not part of the snapshot.`)
+}
+
 /** One line for each disk left out, for the user. */
 export function notesOnExcluded(vm: PlatformVm): readonly string[] {
   return vm.disks
@@ -27,7 +51,7 @@ export function notesOnExcluded(vm: PlatformVm): readonly string[] {
     .map(disk => `Disk ${disk.id} is left out: it is ${disk.excluded === 'rdm' ? 'raw-mapped' : disk.excluded}.`)
 }
 
-function checkSize({ id, size }: PlatformDisk): void {
+function checkSize({ id, size }: SnapshotDisk): void {
   if (!Number.isSafeInteger(size) || size <= 0 || size % 512 !== 0) {
     throw new SnapshotError('DISK_SIZE_INVALID', `disk ${id} has ${size} bytes: not a positive multiple of 512`, { diskId: id, size })
   }

@@ -1,8 +1,10 @@
+import { isDeepStrictEqual } from 'node:util'
 import {
   type Catalog,
   CatalogError,
   ENDED_STATES,
   type Image,
+  type MadePlan,
   type NewRange,
   type ParentPoint,
   type RestorePoint,
@@ -23,6 +25,8 @@ export class MemoryCatalog {
   readonly roots = new Map<string, string>()
   readonly lastRuns: Run[] = []
   parent: ParentPoint | null = null
+  /** The point that all of `roots` belong to. */
+  pointOfRoots = 'point'
   point: RestorePoint | null = null
   pointConfig: Awaited<ReturnType<Catalog['getPointConfig']>> | null = null
   sealed: SealRequest | null = null
@@ -69,12 +73,21 @@ export class MemoryCatalog {
   }
 
   async recordResources(_id: string, resources: Partial<RunForWork['resources']>): Promise<void> {
+    const { snapshotId } = this.run.resources
+    const another = resources.snapshotId !== undefined && resources.snapshotId !== snapshotId
+    if (another && (this.run.state === 'copying' || this.run.state === 'sealing')) throw this.#changed()
+    if (another && snapshotId !== null && this.run.state === 'preparing') this.#deletePlan()
     if (!ENDED_STATES.includes(this.run.state)) this.#set({ resources: { ...this.run.resources, ...resources } })
     if (this.#isOver()) throw this.#over()
   }
 
-  async recordSnapshot(_id: string, snapshot: { checkpointId: string; config: Readonly<Record<string, unknown>> }): Promise<void> {
+  async recordSnapshot(
+    _id: string,
+    { snapshotId, ...snapshot }: { checkpointId: string; config: Readonly<Record<string, unknown>>; snapshotId?: string | null },
+  ): Promise<void> {
+    this.#expectSnapshot(snapshotId)
     this.#expect('preparing')
+    if (this.run.checkpointId !== null && this.run.checkpointId !== snapshot.checkpointId) this.#deletePlan()
     this.#set(snapshot)
   }
 
@@ -88,7 +101,8 @@ export class MemoryCatalog {
     this.#set({ targetPlatformVmId })
   }
 
-  async addImages(_id: string, images: Parameters<Catalog['addImages']>[1]): Promise<readonly Image[]> {
+  async addImages(_id: string, images: Parameters<Catalog['addImages']>[1], snapshotId?: string | null): Promise<readonly Image[]> {
+    this.#expectSnapshot(snapshotId)
     this.#expect('preparing')
     const added = images
       .filter(image => !this.run.images.some(present => present.diskId === image.diskId))
@@ -97,18 +111,31 @@ export class MemoryCatalog {
     return this.run.images
   }
 
-  async addRanges(_id: string, ranges: readonly NewRange[]): Promise<void> {
+  async addRanges(_id: string, ranges: readonly NewRange[], snapshotId?: string | null): Promise<void> {
+    this.#expectSnapshot(snapshotId)
     this.#expect('preparing')
     for (const range of ranges) {
       const key = `${range.imageId}/${range.index}`
-      if (!this.ranges.has(key)) this.ranges.set(key, range)
+      const stored = this.ranges.get(key)
+      if (!this.run.images.some(({ id }) => id === range.imageId) || (stored !== undefined && !isDeepStrictEqual(stored, range))) {
+        throw this.#changed()
+      }
+      this.ranges.set(key, range)
     }
   }
 
-  async planned(): Promise<void> {
+  async planned(_id: string, { snapshotId, images }: MadePlan = {}): Promise<void> {
+    this.#expectSnapshot(snapshotId)
     if (this.run.state === 'copying') return
     this.#expect('preparing')
+    const stored = this.run.images.map(({ id }) => [id, [...this.ranges.values()].filter(({ imageId }) => imageId === id).length])
+    const given = images?.map(({ imageId, ranges }) => [imageId, ranges])
+    if (given !== undefined && !isDeepStrictEqual(stored, given)) throw this.#changed()
     this.#set({ state: 'copying' })
+  }
+
+  async dropPlan(_id: string, snapshotId: string | null): Promise<void> {
+    if (this.run.state === 'preparing' && this.run.resources.snapshotId === snapshotId) this.#deletePlan()
   }
 
   async imagePages(imageId: string): Promise<Uint8Array> {
@@ -151,10 +178,10 @@ export class MemoryCatalog {
     return this.pointConfig
   }
 
-  async getImageRoot(imageId: string): Promise<{ readonly rootKey: string }> {
+  async getImageRoot(imageId: string): Promise<{ readonly rootKey: string; readonly restorePointId: string }> {
     const rootKey = this.roots.get(imageId)
     if (rootKey === undefined) throw new CatalogError('NOT_FOUND', 'no image')
-    return { rootKey }
+    return { rootKey, restorePointId: this.pointOfRoots }
   }
 
   async activeLeases(): ReturnType<Catalog['activeLeases']> {
@@ -164,6 +191,19 @@ export class MemoryCatalog {
 
   #set(change: Partial<RunForWork>): void {
     this.run = { ...this.run, ...change }
+  }
+
+  #deletePlan(): void {
+    this.ranges.clear()
+    this.#set({ images: [] })
+  }
+
+  #expectSnapshot(snapshotId: string | null | undefined): void {
+    if (snapshotId !== undefined && snapshotId !== this.run.resources.snapshotId && !this.#isOver()) throw this.#changed()
+  }
+
+  #changed(): CatalogError {
+    return new CatalogError('PLAN_CHANGED', 'another plan', { state: this.run.state })
   }
 
   #isOver(): boolean {
