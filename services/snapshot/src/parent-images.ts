@@ -1,7 +1,11 @@
+import { decodeRoot } from '@varve/block-map'
 import type { ParentPoint } from '@varve/catalog-client'
 import { errorReport } from '@varve/errors'
 import type { ParentImage } from '@varve/planning'
 import type { SnapshotDeps } from './snapshot-deps.ts'
+
+/** 64 B a page: enough for 1 PiB at the default block size. */
+const MAX_ROOT_LENGTH = 256 * 1024 * 1024
 
 /** The newest sealed point of a VM, and for each of its disks whether its block map can be used. */
 export interface Parent {
@@ -26,13 +30,17 @@ export async function readParent(vmId: string, deps: SnapshotDeps): Promise<Pare
  */
 async function foundDamaged(vmId: string, { catalog }: SnapshotDeps): Promise<boolean> {
   const [last] = (await catalog.listRuns({ vmId, kind: 'backup', limit: 2 })).filter(run => run.endedAt !== null)
-  return last?.reason === 'MAP_MISSING' || last?.reason === 'MAP_DAMAGED' || last?.reason === 'MAP_CORRUPT'
+  return DAMAGES.has(last?.reason ?? '')
 }
+
+/** What a reader fails with when the parent's root (the last two) or pages are not what they were. */
+const DAMAGES: ReadonlySet<string> = new Set(['MAP_MISSING', 'MAP_DAMAGED', 'MAP_CORRUPT', 'OBJECT_NOT_FOUND', 'PARENT_DIFFERS'])
 
 async function hasRoot(image: ParentPoint['images'][number], { catalog, repository, log }: SnapshotDeps): Promise<boolean> {
   try {
     const { rootKey } = await catalog.getImageRoot(image.imageId)
-    const root = await repository.getRoot(rootKey)
+    // From the store itself: a root that this process remembers may be gone there, and it is others that must read it.
+    const root = decodeRoot(await repository.store.get(rootKey, undefined, { maxLength: MAX_ROOT_LENGTH }))
     return root.diskSize === image.diskSize && root.blockSize === image.blockSize
   } catch (error) {
     // A store that can't be reached says nothing about the parent.

@@ -120,9 +120,10 @@ describe('a full of just the disk in doubt, with its reason', () => {
     expect(it.platform.calls).not.toContain('setCbt reset all')
   })
 
-  test('a root that is gone', async () => {
+  test('a root that is gone, also when this process still remembers it', async () => {
     const it = await world()
     await withParent(it)
+    for (const key of it.catalog.roots.values()) await it.deps.repository.getRoot(key)
     for (const key of it.store.objects.keys()) if (key.includes('parent-virtio1')) it.store.objects.delete(key)
     await prepareBackup(RUN_ID, it.deps, signal)
     expect(kinds(it)).toEqual([
@@ -131,10 +132,10 @@ describe('a full of just the disk in doubt, with its reason', () => {
     ])
   })
 
-  test('pages of the parent that the last backup found damaged', async () => {
+  test.each(['MAP_DAMAGED', 'OBJECT_NOT_FOUND', 'PARENT_DIFFERS'])('a parent that the last backup could not use: %s', async reason => {
     const it = await world()
     await withParent(it)
-    it.catalog.lastRuns.push({ ...it.catalog.run, state: 'failed', reason: 'MAP_DAMAGED', endedAt: '2026-01-01T00:00:00.000Z' })
+    it.catalog.lastRuns.push({ ...it.catalog.run, state: 'failed', reason, endedAt: '2026-01-01T00:00:00.000Z' })
     await prepareBackup(RUN_ID, it.deps, signal)
     expect(kinds(it).map(([, , reason]) => reason)).toEqual(['parent-missing', 'parent-missing'])
   })
