@@ -1,15 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { NbdError, type NbdServer, startNbdServer } from '@varve/nbd'
 import { MemoryBackend } from '@varve/nbd/testing'
-import { openRepository, openStore } from '@varve/repository'
 import { MiB, workerFile } from '@varve/runtime'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import type { LaneTask } from './lane-messages.ts'
 import { LanePool } from './lane-pool.ts'
+import { type LaneWorld, startLaneWorld } from './testing/index.ts'
 
 /** Lanes are real threads here, with the built code, over real sockets. */
 
@@ -35,46 +32,27 @@ class StalledDisk extends MemoryBackend {
   }
 }
 
-let folder: string
-let repositoryUrl: string
-let server: NbdServer
+let world: LaneWorld
 let pool: LanePool<LaneTask, Read>
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'varve-lanes-'))
-  repositoryUrl = pathToFileURL(folder).href
-  await openRepository(await openStore(repositoryUrl), { create: true })
-  const disks = new Map([
-    ['disk', () => new MemoryBackend(content)],
-    ['stalled', () => new StalledDisk(content)],
-  ])
-  server = await startNbdServer({
-    listen: { host: '127.0.0.1', port: 0 },
-    exports: {
-      async open(name) {
-        const disk = disks.get(name)
-        if (disk === undefined) throw new NbdError('NBD_EXPORT_UNKNOWN', 'no such export')
-        return disk()
-      },
-    },
-  })
+  world = await startLaneWorld({ disk: () => new MemoryBackend(content), stalled: () => new StalledDisk(content) })
 })
 
 afterEach(() => pool.close())
 
 afterAll(async () => {
   releaseStalled()
-  await server.close()
-  await rm(folder, { recursive: true })
+  await world.close()
 })
 
-function openPool(url = repositoryUrl): LanePool<LaneTask, Read> {
+function openPool(url = world.repositoryUrl): LanePool<LaneTask, Read> {
   pool = new LanePool(workerFile(import.meta.url, './testing/reading-lane.js'), { repositoryUrl: url, storeSettings: {} })
   return pool
 }
 
 function task(exportName: string): LaneTask {
-  return { disk: { ...(server.address as { host: string; port: number }), exportName } }
+  return { disk: world.address(exportName) }
 }
 
 const call = { signal: never, onProgress: () => {} }
@@ -82,7 +60,7 @@ const call = { signal: never, onProgress: () => {} }
 test('a lane keeps its connection for the next range', async () => {
   openPool()
   const [first] = [await pool.run(task('disk'), call), await pool.run(task('disk'), call)]
-  expect(server.connections).toBe(1)
+  expect(world.server.connections).toBe(1)
   expect(content.equals(Buffer.from(first.bytes, 'base64'))).toBe(true)
 })
 
@@ -107,12 +85,12 @@ test('an abort gets through to a read that stalls, progress is told meanwhile, a
 })
 
 test('a repository that is not there', async () => {
-  openPool(pathToFileURL(join(folder, 'nowhere')).href)
+  openPool(pathToFileURL(join(world.folder, 'nowhere')).href)
   await expect(pool.run(task('disk'), call)).rejects.toMatchObject({ code: 'REPOSITORY_NOT_FOUND' })
 })
 
 test('a lane that dies fails its range as passing', async () => {
-  pool = new LanePool(workerFile(import.meta.url, './no-such-lane.js'), { repositoryUrl, storeSettings: {} })
+  pool = new LanePool(workerFile(import.meta.url, './no-such-lane.js'), { repositoryUrl: world.repositoryUrl, storeSettings: {} })
   await expect(pool.run(task('disk'), call)).rejects.toMatchObject({ code: 'LANE_DIED', retryable: true })
 })
 

@@ -1,18 +1,13 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import type { Catalog, RangeForWork, RangeResult } from '@varve/catalog-client'
-import { startNbdServer } from '@varve/nbd'
 import { MemoryBackend } from '@varve/nbd/testing'
 import type { DiskAddress } from '@varve/platform'
-import { openRepository, openStore } from '@varve/repository'
 import { Closer, createLogger, KiB, MiB, workerFile } from '@varve/runtime'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { DiskAddresses } from './disk-addresses.ts'
 import type { LaneTask } from './lane-messages.ts'
 import { LanePool } from './lane-pool.ts'
+import { startLaneWorld } from './testing/index.ts'
 import { startTrickle, type Trickle } from './testing/trickle.ts'
 import { workOnRange } from './work-on-range.ts'
 
@@ -22,17 +17,14 @@ let trickle: Trickle
 let lanes: LanePool<LaneTask, RangeResult>
 
 beforeAll(async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'varve-trickle-'))
-  closer.add('folder', () => rm(folder, { recursive: true }))
-  const repositoryUrl = pathToFileURL(folder).href
-  await openRepository(await openStore(repositoryUrl), { create: true })
-  const disk = new MemoryBackend(randomBytes(1 * MiB))
-  const server = await startNbdServer({ listen: { host: '127.0.0.1', port: 0 }, exports: { open: async () => disk } })
-  closer.add('server', () => server.close())
-  direct = { ...(server.address as { host: string; port: number }), exportName: 'disk' }
+  const content = randomBytes(1 * MiB)
+  const world = await startLaneWorld({ disk: () => new MemoryBackend(content) })
+  closer.add('world', () => world.close())
+  direct = world.address('disk')
   trickle = await startTrickle(direct, { atOnce: 64 * KiB, everyMs: 5 })
   closer.add('trickle', () => trickle.close())
-  lanes = new LanePool(workerFile(import.meta.url, './testing/reading-lane.js'), { repositoryUrl, storeSettings: {} })
+  const settings = { repositoryUrl: world.repositoryUrl, storeSettings: {} }
+  lanes = new LanePool(workerFile(import.meta.url, './testing/reading-lane.js'), settings)
   closer.add('lanes', () => lanes.close())
 })
 

@@ -78,7 +78,10 @@ function run(side: DiskSide = 'source'): Promise<void> {
     getPlatform: async () => ({ id: 'platform', kind: 'scp', url: '', credentials: { username: '', password: '' } }),
     progressRange: async () => progress(),
     addNote: async (_: string, note: string) => void asked.push(note),
-    completeRange: async (_: string, result: RangeResult) => ({ accepted: reported.push(result) === 1 }),
+    completeRange: async (_: string, result: RangeResult) => {
+      asked.push('complete')
+      return { accepted: reported.push(result) === 1 }
+    },
   } as unknown as Catalog
   const platform = {
     diskAddress: async (leaseId: string, diskId: string, snapshotId?: string) => {
@@ -107,13 +110,13 @@ test.each([
   notes = ['a note']
   await run(side)
   expect(given).toEqual({ from: '0', disk: { host: 'host', port: 1, exportName: 'export' } })
-  expect(asked).toEqual([address, 'a note'])
+  expect(asked).toEqual([address, 'a note', 'complete'])
   expect(reported).toEqual([RESULT])
 })
 
 test('a range that is done, or of a run that is not copying, is left alone', async () => {
   lane = () => Promise.reject(new Error('must not run'))
-  for (const change of [{ state: 'done' }, { runState: 'sealing' }, { runState: 'failed' }] as const) {
+  for (const change of [{ state: 'done' }, { runState: 'sealing' }, { runState: 'finishing' }, { runState: 'failed' }] as const) {
     range = { ...RANGE, ...change }
     await run()
   }

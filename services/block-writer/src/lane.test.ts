@@ -1,14 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { Page } from '@varve/block-map'
 import type { RangeResult } from '@varve/catalog-client'
-import { NbdError, type NbdServer, startNbdServer } from '@varve/nbd'
 import { MemoryBackend } from '@varve/nbd/testing'
 import { LanePool } from '@varve/range-worker'
-import { formatHash, openRepository, openStore } from '@varve/repository'
+import { type LaneWorld, startLaneWorld } from '@varve/range-worker/testing'
+import { formatHash } from '@varve/repository'
 import { KiB, MiB, workerFile } from '@varve/runtime'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { RestoreTask } from './write-range.ts'
@@ -21,14 +17,12 @@ const content = randomBytes(SIZE)
 const disk = new MemoryBackend(SIZE)
 const call = { signal: new AbortController().signal, onProgress: () => {} }
 
-let folder: string
-let server: NbdServer
+let world: LaneWorld
 let pool: LanePool<RestoreTask, RangeResult>
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'varve-lanes-'))
-  const repositoryUrl = pathToFileURL(folder).href
-  const repository = await openRepository(await openStore(repositoryUrl), { create: true, blockSize: BLOCK })
+  world = await startLaneWorld({ disk: () => disk }, BLOCK)
+  const { repository, repositoryUrl } = world
   const packs = repository.packWriter()
   const page = Page.empty(0, SIZE / BLOCK)
   for (let entry = 0; entry < page.blockCount; entry++) {
@@ -39,28 +33,17 @@ beforeAll(async () => {
   await packs.finish()
   const { refs } = await repository.putMap([page])
   await repository.putRoot({ imageId: 'image', diskSize: SIZE, blockSize: BLOCK, pages: refs })
-  server = await startNbdServer({
-    listen: { host: '127.0.0.1', port: 0 },
-    exports: {
-      async open(name) {
-        if (name === 'disk') return disk
-        throw new NbdError('NBD_EXPORT_UNKNOWN', 'no such export')
-      },
-    },
-  })
   pool = new LanePool(workerFile(import.meta.url, './lane.js'), { repositoryUrl, storeSettings: {} })
 })
 
 afterAll(async () => {
   await pool.close()
-  await server.close()
-  await rm(folder, { recursive: true })
+  await world.close()
 })
 
 function task(exportName: string): RestoreTask {
-  const address = { ...(server.address as { host: string; port: number }), exportName }
   const whole = { diskSize: SIZE, blockSize: BLOCK, firstPage: 0, pageCount: 1, extents: [] }
-  return { ...whole, sourceRootKey: 'images/image.root', onDamage: 'fail', disk: address }
+  return { ...whole, sourceRootKey: 'images/image.root', onDamage: 'fail', disk: world.address(exportName) }
 }
 
 test('a lane writes a range; an error keeps its code and the lane goes on', async () => {

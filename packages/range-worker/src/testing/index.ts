@@ -1,0 +1,1 @@
+export { type LaneWorld, startLaneWorld } from './lane-world.ts'
