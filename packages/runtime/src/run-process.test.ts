@@ -16,7 +16,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }))
 /** A process whose `open` is this text; `closer` is in scope. */
 async function start(body: string): Promise<{ child: ChildProcess; output: () => string }> {
   const file = join(folder, 'main.mjs')
-  await writeFile(file, `import { runProcess } from '${RUNTIME}'\nawait runProcess(async closer => {\n${body}\n})\n`)
+  await writeFile(file, `import { runProcess } from '${RUNTIME}'\nawait runProcess(async (closer, stopWithin) => {\n${body}\n})\n`)
   const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'pipe'] })
   let text = ''
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', bytes => (text += String(bytes)))
@@ -73,4 +73,17 @@ test('a second signal later ends a closing that hangs', async () => {
   child.kill('SIGTERM')
   const [code] = await once(child, 'close')
   expect(code).toBe(130)
+})
+
+test('a close that hangs ends with 1 after the time that a stop may take', async () => {
+  const { child, output } = await start(`
+    stopWithin(1)
+    closer.add('stuck', () => new Promise(() => {}))
+    setInterval(() => {}, 1000)
+    console.log('ready')`)
+  await once(child.stdout!, 'data')
+  child.kill('SIGTERM')
+  const [code] = await once(child, 'close')
+  expect(code).toBe(1)
+  expect(output()).toContain('stopping on SIGTERM took longer than 1 s')
 })
