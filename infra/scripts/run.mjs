@@ -1,5 +1,5 @@
 /**
- * The one door of the root scripts: `npm run demo`, `npm test`, `npm run build|lint|check`.
+ * The one door of the root scripts: `npm run demo`, `npm test`, `npm run build|lint|check|bench`.
  *
  * A fresh machine has Node and npm and nothing else. This fetches the pinned pnpm, installs from the lockfile, builds, and then
  * runs what was asked for. Every step is quiet when it goes well and shows its whole output when it does not.
@@ -129,6 +129,7 @@ function lint() {
 const TASKS = {
   demo: () => become(process.execPath, [join(root, 'packages', 'cli', 'bin', 'varve.mjs'), 'demo', ...args]),
   test: () => become(tool('vitest'), ['run', ...args]),
+  bench: () => become(process.execPath, [join(root, 'test', 'dist', 'bench', 'bench.js'), ...args]),
   build: () => {},
   lint,
   /** What .ci/run calls: everything that must be green. */

@@ -16,15 +16,17 @@ if [ ${#missing[@]} -gt 0 ]; then
   done
 fi
 
-# Benji pins an old ruamel.yaml that does not build on newer Pythons; a later one works.
+# Benji asks for an old ruamel.yaml that does not build on newer Pythons; a later one works.
 peers="${VARVE_CACHE:-$HOME/.cache/varve}/peers"
 if [ ! -x "$peers/benji/bin/benji" ]; then
   echo "installing Benji"
   mkdir -p "$peers"
+  needs=('ruamel.yaml<0.18' 'setuptools<80' 'sqlalchemy<2' alembic boto3 python-dateutil cerberus colorama diskcache dateparser semantic_version
+    'prettytable<1' psycopg2-binary 'pycryptodome<4' pydash sparsebitfield structlog zstandard 'argcomplete<2' 'attrs>=21.4,<22' 'pyparsing<3' 'setproctitle<2')
   if ! { python3 -m venv "$peers/benji" \
     && "$peers/benji/bin/pip" install -q --no-deps benji==0.17.0 \
-    && "$peers/benji/bin/pip" install -q 'ruamel.yaml<0.18' 'setuptools<80' 'sqlalchemy<2' alembic boto3 python-dateutil cerberus colorama \
-      diskcache dateparser 'semantic_version' prettytable psycopg2-binary pycryptodome pydash 'sparsebitfield' structlog zstandard argcomplete; }; then
+    && "$peers/benji/bin/pip" install -q "${needs[@]}" \
+    && "$peers/benji/bin/benji" --help > /dev/null; }; then
     rm -rf "$peers/benji"
     echo "left out: Benji"
   fi

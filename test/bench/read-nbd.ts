@@ -1,0 +1,17 @@
+import { connectNbd } from '@varve/nbd'
+import { MiB } from '@varve/runtime'
+
+/** Read a whole export to nowhere, as the block reader does: 2 MiB, 8 in flight, into buffers that are used again. `read-nbd.js SOCKET [fresh]` */
+const [, , path = '', buffers] = process.argv
+const SPAN = 2 * MiB
+const disk = await connectNbd({ path, exportName: '' }, { inFlight: 8 })
+let next = 0
+const work = async (): Promise<void> => {
+  const buffer = buffers === 'fresh' ? undefined : Buffer.allocUnsafeSlow(SPAN)
+  for (let at = next; at < disk.size; at = next) {
+    next += SPAN
+    await disk.read(at, Math.min(SPAN, disk.size - at), buffer)
+  }
+}
+await Promise.all(Array.from({ length: 8 }, work))
+await disk.close()
