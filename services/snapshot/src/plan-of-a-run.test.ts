@@ -56,14 +56,38 @@ function dyingAt(it: StoryWorld, step: string): SnapshotDeps {
 }
 
 describe('a snapshot that went while a worker stalled, so that another worker took a new one', () => {
+  // Of the second disk nothing changed. What the later snapshot has more was written between the two.
+  const arranged = async (): Promise<StoryWorld> => {
+    const it = await world()
+    it.platform.answer = ({ diskId, snapshot }) =>
+      diskId === 'virtio0' ? [snapshot.id === 'snapshot-1' ? [extent(0)] : [extent(0), extent(9)]] : []
+    return it
+  }
   const steps = ['after platform.createSnapshot', 'before catalog.recordSnapshot', 'before catalog.addImages']
+
+  test.each([...steps, 'before catalog.addRanges', 'before catalog.planned'])(
+    '%s, and died: the first one may not go on with what is recorded of the other',
+    async step => {
+      const it = await arranged()
+      const slow = once(it, step, async () => {
+        it.platform.snapshots.clear()
+        await expect(prepareBackup(RUN_ID, dyingAt(it, 'before catalog.addImages'), signal)).rejects.toThrow(Crash)
+      })
+      // It has not yet said which snapshot is its own, so that its word comes last and the plan is its own.
+      const unnoted = step === 'after platform.createSnapshot'
+      if (!unnoted) await expect(prepareBackup(RUN_ID, slow, signal)).rejects.toMatchObject({ code: 'PLAN_CHANGED' })
+      else await prepareBackup(RUN_ID, slow, signal).catch(error => expect(error).toMatchObject({ code: 'SNAPSHOT_NOT_FOUND' }))
+      await prepareBackup(RUN_ID, it.deps, signal)
+      expect(offsets(it)).toEqual([0, 9])
+      const [snapshotId] = it.platform.snapshots.keys()
+      expect(it.catalog.run).toMatchObject({ state: 'copying', checkpointId: String(SINCE + 2n), resources: { snapshotId } })
+    },
+  )
+
   test.each([...steps, 'before catalog.addRanges', 'before catalog.planned', 'after catalog.planned'])(
     '%s: the plan and the checkpoint are of the same snapshot',
     async step => {
-      const it = await world()
-      // Of the second disk nothing changed. What the later snapshot has more was written between the two.
-      it.platform.answer = ({ diskId, snapshot }) =>
-        diskId === 'virtio0' ? [snapshot.id === 'snapshot-1' ? [extent(0)] : [extent(0), extent(9)]] : []
+      const it = await arranged()
       const slow = once(it, step, async () => {
         it.platform.snapshots.clear()
         await prepareBackup(RUN_ID, it.deps, signal)
