@@ -24,6 +24,7 @@ const CASES: readonly [file: string, statement: string, rule: string | null][] =
   ['packages/range-worker/src/b.ts', "import { a } from '@varve/block-reader'", 'noRestrictedImports'],
   ['packages/range-worker/src/c.ts', "import { a } from '@varve/nbd/dist/errors.js'", 'noRestrictedImports'],
   ['packages/range-worker/src/d.ts', 'const a = process.env.HOME', 'noProcessEnv'],
+  ['services/block-reader/src/b.ts', "import { a } from '@varve/range-worker/lane'", null],
   ['services/snapshot/src/a.ts', "import { a } from '@varve/range-worker'", null],
   ['services/api/src/a.ts', "import { a } from '@varve/nbd'", null],
   ['services/api/src/b.ts', "import { a } from '@varve/catalog'", 'noRestrictedImports'],

@@ -6,7 +6,6 @@ export { type LaneCall, LanePool } from './lane-pool.ts'
 export { openParts, openRepositoryAt, type WorkerParts } from './open-parts.ts'
 export { type OpenPlatform, Platforms } from './platforms.ts'
 export { runRangeWorker } from './run-range-worker.ts'
-export { type LaneDeps, type LaneWork, serveLane } from './serve-lane.ts'
 export {
   LANE_SETTINGS,
   type LaneConfig,

@@ -1,5 +1,5 @@
 import type { RangeResult } from '@varve/catalog-client'
-import { serveLane } from '@varve/range-worker'
+import { serveLane } from '@varve/range-worker/lane'
 import { copyRange } from './copy-range.ts'
 import type { ReadTask } from './read-range.ts'
 

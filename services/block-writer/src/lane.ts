@@ -1,5 +1,5 @@
 import type { RangeResult } from '@varve/catalog-client'
-import { serveLane } from '@varve/range-worker'
+import { serveLane } from '@varve/range-worker/lane'
 import { restoreRange } from './restore-range.ts'
 import type { RestoreTask } from './write-range.ts'
 
