@@ -3,8 +3,9 @@ export { endOrRetry, type FailedJob, type IsPassing } from './end-or-retry.ts'
 export { RANGE_WORKER_ERRORS, RangeWorkerError, type RangeWorkerErrorCode } from './errors.ts'
 export { LaneError, type LaneSettings, type LaneTask, type RangeProgress } from './lane-messages.ts'
 export { type LaneCall, LanePool } from './lane-pool.ts'
-export { openParts, openRepositoryAt, type WorkerParts } from './open-parts.ts'
+export { openParts, openRepositoryAt, WORKER_NEEDS, type WorkerParts } from './open-parts.ts'
 export { type OpenPlatform, Platforms } from './platforms.ts'
+export { RangeMetrics, type RangeOutcome } from './range-metrics.ts'
 export { runRangeWorker } from './run-range-worker.ts'
 export {
   LANE_SETTINGS,

@@ -1,31 +1,92 @@
 import { type Catalog, createCatalogClient } from '@varve/catalog-client'
+import { errorReport, hasCode } from '@varve/errors'
 import { openPlatform } from '@varve/platform'
 import { openQueue, type QueueDoor } from '@varve/queue'
 import { openRepository, openStore, type Repository, type StoreSettings } from '@varve/repository'
-import type { Closer, Logger } from '@varve/runtime'
+import { type Closer, type Logger, type Metrics, type ServiceParts, waitFor } from '@varve/runtime'
 import type { OpenPlatform } from './platforms.ts'
-import type { WorkerConfig } from './settings.ts'
+import { storeSettingsOf, type WorkerConfig } from './settings.ts'
+
+/** What a worker that is a process of its own needs, as /readyz names it. */
+export const WORKER_NEEDS = ['catalog', 'queue', 'repository'] as const
 
 /** What every worker that is a process of its own begins with. */
 export interface WorkerParts {
   readonly catalog: Catalog
   readonly queue: QueueDoor
+  readonly repository: Repository
   readonly openPlatform: OpenPlatform
   readonly log: Logger
+  readonly metrics: Metrics
+  readonly graceMs: number
 }
 
-/** Open catalog and queue by their settings; the closer closes them. @throws QueueError */
-export async function openParts(config: WorkerConfig, log: Logger, closer: Closer): Promise<WorkerParts> {
-  const queue = await openQueue(config.VARVE_QUEUE_URL, { log })
+/** One attempt to open the queue, ms; waiting for it is not its own business. */
+const QUEUE_TRY_MS = 2000
+const CATALOG_TRY_MS = 5000
+
+/**
+ * Open catalog, queue and repository by their settings, waiting for each that does not answer yet; the closer closes them. `create`: make the
+ * repository where there is none; else somebody else's making it is waited for.
+ *
+ * @throws what waiting does not help: QUEUE_REFUSED, UNAUTHORIZED, REPOSITORY_VERSION_UNKNOWN, REPOSITORY_INVALID, STORE_URL_INVALID, ...
+ */
+export async function openParts(service: ServiceParts<WorkerConfig>, options: { readonly create: boolean }): Promise<WorkerParts> {
+  const { log, metrics, graceMs } = service
+  const [queue, catalog, repository] = await Promise.all([
+    openQueueOf(service),
+    openCatalogOf(service),
+    openRepositoryOf(service, options.create),
+  ])
+  return { queue, catalog, repository, openPlatform: connection => openPlatform(connection, { log }), log, metrics, graceMs }
+}
+
+async function openQueueOf({ config, closer, log, readiness }: ServiceParts<WorkerConfig>): Promise<QueueDoor> {
+  const queue = await waitFor('queue', () => openQueue(config.VARVE_QUEUE_URL, { log, connectMs: QUEUE_TRY_MS }), { log })
   closer.add('queue', () => queue.close())
-  const catalog = createCatalogClient({ url: config.VARVE_CATALOG_URL, token: config.VARVE_CATALOG_TOKEN })
-  closer.add('catalog', () => catalog.close())
-  return { catalog, queue, openPlatform: connection => openPlatform(connection, { log }), log }
+  readiness.set('queue', () => queue.counts('finish-run'))
+  return queue
 }
 
-/** Open the repository, made if it is not there; the closer closes its store. @throws RepositoryError */
-export async function openRepositoryAt(url: string, settings: StoreSettings, closer: Closer): Promise<Repository> {
+async function openCatalogOf({ config, closer, log, readiness }: ServiceParts<WorkerConfig>): Promise<Catalog> {
+  const settings = { url: config.VARVE_CATALOG_URL, token: config.VARVE_CATALOG_TOKEN }
+  // Work is patient with a catalog that is away; a question whether it answers is not.
+  const probe = createCatalogClient({ ...settings, patienceMs: 0, timeoutMs: CATALOG_TRY_MS, connections: 1 })
+  closer.add('catalog probe', () => probe.close())
+  const ask = (): Promise<unknown> => probe.listPlatforms()
+  readiness.set('catalog', ask)
+  await waitFor('catalog', ask, { log })
+  const catalog = createCatalogClient(settings)
+  closer.add('catalog', () => catalog.close())
+  return catalog
+}
+
+async function openRepositoryOf({ config, closer, log, readiness }: ServiceParts<WorkerConfig>, create: boolean): Promise<Repository> {
+  const open = (): Promise<Repository> => openRepositoryAt(config.VARVE_REPOSITORY_URL, storeSettingsOf(config), closer, { create })
+  const repository = await waitFor('repository', open, { log, isPassing: isRepositoryPassing })
+  readiness.set('repository', () => openRepository(repository.store))
+  return repository
+}
+
+/** A store that starts may not know its users yet; a repository that another service makes is there in a moment. */
+function isRepositoryPassing(error: unknown): boolean {
+  return errorReport(error).retryable || hasCode(error, 'STORE_DENIED', 'REPOSITORY_NOT_FOUND')
+}
+
+/** Open the repository, made if it is not there unless told otherwise; the closer closes its store. @throws RepositoryError */
+export async function openRepositoryAt(
+  url: string,
+  settings: StoreSettings,
+  closer: Closer,
+  { create = true }: { readonly create?: boolean } = {},
+): Promise<Repository> {
   const store = await openStore(url, settings)
-  closer.add('store', () => store.close())
-  return openRepository(store, { create: true })
+  try {
+    const repository = await openRepository(store, { create })
+    closer.add('store', () => store.close())
+    return repository
+  } catch (error) {
+    await store.close()
+    throw error
+  }
 }

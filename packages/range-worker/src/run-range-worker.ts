@@ -1,28 +1,23 @@
-import { createLogger, runProcess, showConfig } from '@varve/runtime'
-import { openParts } from './open-parts.ts'
+import { runService } from '@varve/runtime'
+import { openParts, WORKER_NEEDS } from './open-parts.ts'
 import { type LaneConfig, laneOptionsOf, storeSettingsOf, type WorkerConfig } from './settings.ts'
 import type { RangeWorkerDeps } from './start-range-worker.ts'
 
 /** The `main.ts` of a worker on ranges: `--show-config` prints its settings, else it works until a signal ends it. */
 export function runRangeWorker(
-  service: string,
+  name: string,
   readConfig: () => WorkerConfig & LaneConfig,
   start: (deps: RangeWorkerDeps) => Promise<{ close(): Promise<void> }>,
 ): Promise<void> {
-  return runProcess(async closer => {
-    const config = readConfig()
-    if (process.argv.includes('--show-config')) {
-      console.log(showConfig(config))
-      return
-    }
-    const log = createLogger(service, config.VARVE_LOG_LEVEL)
+  return runService(name, { readConfig, needs: WORKER_NEEDS }, async service => {
+    const { config, closer } = service
     const worker = await start({
-      ...(await openParts(config, log, closer)),
+      ...(await openParts(service, { create: false })),
       repositoryUrl: config.VARVE_REPOSITORY_URL,
-      storeSettings: storeSettingsOf(config),
+      // Lanes open it again by themselves; by now the bucket is there.
+      storeSettings: { ...storeSettingsOf(config), createBucket: false },
       ...laneOptionsOf(config),
     })
-    closer.add(service, () => worker.close())
-    log.info('ready')
+    closer.add(name, () => worker.close())
   })
 }

@@ -1,5 +1,5 @@
 import type { StoreSettings } from '@varve/repository'
-import { LOG_LEVELS, type Static, Type } from '@varve/runtime'
+import { SERVICE_SETTINGS, type Static, Type } from '@varve/runtime'
 
 /** Settings of an S3 store, for `Type.Object({ ...S3_SETTINGS, … })`. */
 export const S3_SETTINGS = {
@@ -8,6 +8,9 @@ export const S3_SETTINGS = {
   VARVE_S3_REGION: Type.String({ default: 'us-east-1' }),
   VARVE_S3_ACCESS_KEY: Type.String({ default: '' }),
   VARVE_S3_SECRET_KEY: Type.String({ default: '' }),
+
+  /** Make the bucket when it is missing. */
+  VARVE_S3_CREATE_BUCKET: Type.Boolean({ default: false }),
 }
 
 /** Settings of every worker that is a process of its own. */
@@ -26,7 +29,7 @@ export const WORKER_SETTINGS = {
 
   ...S3_SETTINGS,
 
-  VARVE_LOG_LEVEL: Type.Enum([...LOG_LEVELS], { default: 'info' }),
+  ...SERVICE_SETTINGS,
 }
 
 /** Settings of workers on ranges. */
@@ -51,6 +54,7 @@ export function storeSettingsOf(config: S3Config): StoreSettings {
     region: config.VARVE_S3_REGION,
     accessKey: config.VARVE_S3_ACCESS_KEY,
     secretKey: config.VARVE_S3_SECRET_KEY,
+    createBucket: config.VARVE_S3_CREATE_BUCKET,
   }
 }
 

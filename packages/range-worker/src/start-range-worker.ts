@@ -2,12 +2,13 @@ import { availableParallelism } from 'node:os'
 import type { Catalog, RangeResult } from '@varve/catalog-client'
 import type { QueueDoor } from '@varve/queue'
 import type { StoreSettings } from '@varve/repository'
-import { Closer, type Logger } from '@varve/runtime'
+import { Closer, type Logger, type Metrics } from '@varve/runtime'
 import { DiskAddresses, type DiskSide } from './disk-addresses.ts'
 import { endOrRetry } from './end-or-retry.ts'
 import type { LaneTask } from './lane-messages.ts'
 import { LanePool } from './lane-pool.ts'
 import { type OpenPlatform, Platforms } from './platforms.ts'
+import { RangeMetrics } from './range-metrics.ts'
 import { isPassingForRange, type RangeWork, workOnRange } from './work-on-range.ts'
 
 export interface RangeWorkerDeps {
@@ -21,6 +22,10 @@ export interface RangeWorkerDeps {
   readonly lanes?: number
   /** A range that makes no step for this long is given up and tried again, ms (default 5 minutes). */
   readonly stallMs?: number
+  /** Where ranges are counted. */
+  readonly metrics?: Metrics | undefined
+  /** How long ranges under way may go on at a stop before they are handed back, ms (default 10 s). */
+  readonly graceMs?: number
 }
 
 /** One kind of job on ranges. */
@@ -41,6 +46,7 @@ export async function startRangeWorker<Task extends LaneTask>(
   const platforms = new Platforms(catalog, deps.openPlatform)
   const disks = new DiskAddresses(platforms, job.side)
   const lanes = new LanePool<Task, RangeResult>(job.laneFile, { repositoryUrl, storeSettings })
+  const metrics = deps.metrics === undefined ? undefined : new RangeMetrics(deps.metrics, job.name)
   const closer = new Closer()
   closer.add('platforms', () => platforms.close())
   closer.add('lanes', () => lanes.close())
@@ -49,14 +55,15 @@ export async function startRangeWorker<Task extends LaneTask>(
       job.name,
       async ({ payload, lastAttempt }, signal) => {
         try {
-          await workOnRange(payload.rangeId, job, { catalog, disks, lanes, log, stallMs }, signal)
+          await workOnRange(payload.rangeId, job, { catalog, disks, lanes, log, stallMs, metrics }, signal)
         } catch (error) {
+          metrics?.ended(signal.aborted ? 'handed-back' : 'failed')
           await endOrRetry(error, { ...payload, lastAttempt, signal }, isPassingForRange, { catalog, log })
         }
       },
       { concurrency },
     )
-    closer.add(job.name, () => worker.close())
+    closer.add(job.name, () => worker.close(deps.graceMs))
     return closer
   } catch (error) {
     await closer.close()

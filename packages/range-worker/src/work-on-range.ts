@@ -6,6 +6,7 @@ import type { IsPassing } from './end-or-retry.ts'
 import { RangeWorkerError } from './errors.ts'
 import type { LaneTask } from './lane-messages.ts'
 import type { LanePool } from './lane-pool.ts'
+import type { RangeMetrics } from './range-metrics.ts'
 import { watchProgress } from './watch-progress.ts'
 
 /** What differs between reading and writing ranges. */
@@ -25,6 +26,7 @@ export interface RangeDeps<Task extends LaneTask> {
   readonly log: Logger
   /** A range that makes no step for this long is given up, ms (default 5 minutes). */
   readonly stallMs?: number | undefined
+  readonly metrics?: RangeMetrics | undefined
 }
 
 /**
@@ -37,7 +39,7 @@ export interface RangeDeps<Task extends LaneTask> {
 export async function workOnRange<Task extends LaneTask>(
   rangeId: string,
   work: RangeWork<Task>,
-  { catalog, disks, lanes, log, stallMs }: RangeDeps<Task>,
+  { catalog, disks, lanes, log, stallMs, metrics }: RangeDeps<Task>,
   signal: AbortSignal,
 ): Promise<void> {
   const range = await catalog.getRange(rangeId)
@@ -53,7 +55,9 @@ export async function workOnRange<Task extends LaneTask>(
     // Before the report: the last one moves the run on, and a run that ends takes no more notes.
     for (const note of work.notes(range, result)) await catalog.addNote(range.runId, note)
     const { accepted } = await catalog.completeRange(rangeId, result)
-    log.info(factsOf(range, result, { ms: Math.round(performance.now() - started), accepted }), work.done)
+    const ms = Math.round(performance.now() - started)
+    metrics?.done(result, ms, accepted)
+    log.info(factsOf(range, result, { ms, accepted }), work.done)
   } catch (error) {
     if (watch.ended !== undefined) throw watch.ended
     throw await disks.explain(error, range, signal)

@@ -16,7 +16,11 @@ interface Deps {
   readonly catalog: Catalog
   readonly platforms: Platforms
   readonly log: Logger
+  /** Told of each renewal's outcome. */
+  readonly counted?: ((outcome: RenewalOutcome) => void) | undefined
 }
+
+export type RenewalOutcome = 'renewed' | 'failed' | 'lost'
 
 /**
  * Renew the leases of all live runs, whoever made them, round by round until the signal aborts. Every snapshot service does
@@ -78,9 +82,11 @@ async function renew({ runId, platformId, leaseId }: ActiveLease, deps: Deps, le
   try {
     const platform = await platforms.get(platformId)
     await within((leaseSeconds / 4) * 1000, signal, limited => platform.renewLease(leaseId, leaseSeconds, limited))
+    deps.counted?.('renewed')
     log.debug({ runId, leaseId }, 'lease renewed')
   } catch (error) {
     if (signal.aborted) return
+    deps.counted?.(hasCode(error, 'LEASE_LOST') ? 'lost' : 'failed')
     log.warn({ runId, leaseId, err: error }, 'lease not renewed')
     if (hasCode(error, 'LEASE_LOST')) await loseLease(runId, leaseId, error, catalog)
   }

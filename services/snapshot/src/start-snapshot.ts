@@ -2,7 +2,7 @@ import type { Catalog } from '@varve/catalog-client'
 import type { Job, JobName, QueueDoor, QueueWorker } from '@varve/queue'
 import { endOrRetry, type IsPassing, type OpenPlatform, Platforms } from '@varve/range-worker'
 import type { Repository } from '@varve/repository'
-import { Closer, type Logger } from '@varve/runtime'
+import { Closer, type Logger, type Metrics } from '@varve/runtime'
 import { finishRun } from './finish-run.ts'
 import { syncInventory } from './inventory.ts'
 import { prepareBackup } from './prepare-backup.ts'
@@ -17,6 +17,10 @@ export interface SnapshotServiceDeps {
   readonly repository: Repository
   readonly openPlatform: OpenPlatform
   readonly log: Logger
+  /** Where steps and renewals are counted. */
+  readonly metrics?: Metrics
+  /** How long jobs under way may go on at a stop before they are handed back, ms (default 10 s). */
+  readonly graceMs?: number
   /** Jobs of each kind at the same time (default 4). They wait for the platform most of the time. */
   readonly concurrency?: number
   /** Seconds between two rounds of renewing leases (default 20), and the lifetime each asks for (default 300). */
@@ -27,6 +31,7 @@ export interface SnapshotServiceDeps {
 }
 
 type Step = 'prepare-backup' | 'seal-restore-point' | 'prepare-restore' | 'finish-run'
+type StepHandler = (job: Job<Step>, signal: AbortSignal) => Promise<void>
 type Story = (runId: string, deps: SnapshotDeps, signal: AbortSignal) => Promise<void>
 
 const STORIES: Readonly<Record<Exclude<Step, 'finish-run'>, Story>> = {
@@ -40,21 +45,29 @@ export async function startSnapshotService(given: SnapshotServiceDeps): Promise<
   const { catalog, queue, repository, log, concurrency = 4 } = given
   const platforms = new Platforms(catalog, given.openPlatform)
   const deps: SnapshotDeps = { catalog, repository, platforms, log }
+  const steps = given.metrics?.counter('varve_steps_total', 'Jobs around the copying, by what became of them.', ['job', 'outcome'])
+  const renewals = given.metrics?.counter('varve_lease_renewals_total', 'Leases renewed, failed to be renewed this time, lost.', [
+    'outcome',
+  ])
+  const work = (name: Step, handler: StepHandler): Promise<QueueWorker> =>
+    queue.work(name, (job, signal) => counted(handler(job, signal), outcome => steps?.inc({ job: name, outcome })), { concurrency })
   const closer = new Closer()
   closer.add('platforms', () => platforms.close())
   // Together: each may wait for its last jobs.
   const workers: QueueWorker[] = []
-  closer.add('workers', async () => void (await Promise.all(workers.map(worker => worker.close()))))
+  closer.add('workers', async () => void (await Promise.all(workers.map(worker => worker.close(given.graceMs)))))
   try {
     for (const name of Object.keys(STORIES) as (keyof typeof STORIES)[]) {
-      workers.push(await queue.work(name, (job, signal) => runStory(STORIES[name], job, deps, signal), { concurrency }))
+      workers.push(await work(name, (job, signal) => runStory(STORIES[name], job, deps, signal)))
     }
     // Its failure never fails the run: it is tried until it works.
-    workers.push(await queue.work('finish-run', (job, signal) => finishRun(job.payload.runId, deps, signal), { concurrency }))
+    workers.push(await work('finish-run', (job, signal) => finishRun(job.payload.runId, deps, signal)))
     const { renewSeconds: everySeconds = 20, leaseSeconds = 300, inventorySeconds = 60 } = given
     closer.add(
       'leases',
-      inBackground(signal => renewLeases(deps, { everySeconds, leaseSeconds }, signal)),
+      inBackground(signal =>
+        renewLeases({ ...deps, counted: outcome => renewals?.inc({ outcome }) }, { everySeconds, leaseSeconds }, signal),
+      ),
     )
     if (inventorySeconds > 0)
       closer.add(
@@ -77,6 +90,17 @@ async function runStory(story: Story, job: Job<Step & JobName>, deps: SnapshotDe
     await story(runId, deps, signal)
   } catch (error) {
     await endOrRetry(error, { runId, lastAttempt: job.lastAttempt, signal }, isPassing, deps)
+  }
+}
+
+/** `done` also for a run that the job ended with a reason; `again`: the job is delivered once more. */
+async function counted(work: Promise<void>, count: (outcome: 'done' | 'again') => void): Promise<void> {
+  try {
+    await work
+    count('done')
+  } catch (error) {
+    count('again')
+    throw error
   }
 }
 
