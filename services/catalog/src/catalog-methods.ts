@@ -1,7 +1,7 @@
 import type { Catalog } from '@varve/catalog-client'
 import type { CatalogMethod } from '@varve/catalog-client/protocol'
 import type { Database } from './database.ts'
-import { closeRun, failRun, seal } from './endings.ts'
+import { closeRun, type EndedRun, failRun, seal } from './endings.ts'
 import { addPlatform, deletePlatform, getPlatform, listPlatforms } from './platforms.ts'
 import { activeLeases, getImageRoot, getPoint, getPointConfig, listPoints, parentPoint } from './points.ts'
 import { addImages, addNote, dropPlan, planned, recordResources, recordSnapshot, setTarget, startRun } from './preparing.ts'
@@ -10,8 +10,8 @@ import { requeue } from './requeue.ts'
 import { cancelRun, createBackup, createRestore, getRun, getRunForWork, listRuns } from './runs.ts'
 import { getVm, listVms, reportVms } from './vms.ts'
 
-/** The catalog on its database: what the routes call. */
-export function catalogMethods(db: Database, window: number): Pick<Catalog, CatalogMethod> {
+/** The catalog on its database: what the routes call. `onEnded`: told once of each run that ended. */
+export function catalogMethods(db: Database, window: number, onEnded?: (run: EndedRun) => void): Pick<Catalog, CatalogMethod> {
   return {
     addPlatform: platform => addPlatform(db, platform),
     listPlatforms: () => listPlatforms(db),
@@ -43,7 +43,10 @@ export function catalogMethods(db: Database, window: number): Pick<Catalog, Cata
     runObjects: id => runObjects(db, id),
     seal: (id, request) => seal(db, id, request),
     failRun: (id, error) => failRun(db, id, error),
-    closeRun: id => closeRun(db, id),
+    closeRun: async id => {
+      const ended = await closeRun(db, id)
+      if (ended !== null) onEnded?.(ended)
+    },
     requeue: id => requeue(db, id, window),
     listPoints: vmId => listPoints(db, vmId),
     getPoint: id => getPoint(db, id),

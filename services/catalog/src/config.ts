@@ -1,7 +1,6 @@
-import { LOG_LEVELS, type Static, Type } from '@varve/runtime'
+import { loadConfig, SERVICE_SETTINGS, type Static, Type } from '@varve/runtime'
 
-/** Settings of the catalog process. */
-export const Config = Type.Object({
+const CatalogConfig = Type.Object({
   /** Connection string of the catalog's PostgreSQL (15 or newer). Only this service has it. */
   VARVE_DATABASE_URL: Type.String({ minLength: 1 }),
 
@@ -29,9 +28,11 @@ export const Config = Type.Object({
   /** Database connections at most. */
   VARVE_DATABASE_CONNECTIONS: Type.Integer({ default: 16, minimum: 2, maximum: 500 }),
 
-  VARVE_LOG_LEVEL: Type.Union(
-    LOG_LEVELS.map(level => Type.Literal(level)),
-    { default: 'info' },
-  ),
+  ...SERVICE_SETTINGS,
 })
-export type Config = Static<typeof Config>
+export type CatalogConfig = Readonly<Static<typeof CatalogConfig>>
+
+/** @throws RuntimeError CONFIG_INVALID */
+export function loadCatalogConfig(env: NodeJS.ProcessEnv): CatalogConfig {
+  return loadConfig(CatalogConfig, env)
+}

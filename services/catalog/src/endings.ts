@@ -1,4 +1,4 @@
-import { CatalogError, type Outcome, type SealRequest } from '@varve/catalog-client'
+import { CatalogError, type Outcome, type RunKind, type SealRequest } from '@varve/catalog-client'
 import type { ErrorReport } from '@varve/errors'
 import type { Database, Sql } from './database.ts'
 import { expectState, isOver, lockRun } from './locked-run.ts'
@@ -31,13 +31,22 @@ export async function failRun(db: Database, id: string, error: ErrorReport): Pro
   })
 }
 
-/** Clean-up is done: `finishing` -> the outcome. */
-export async function closeRun(db: Database, id: string): Promise<void> {
-  await db.transaction(async sql => {
+export interface EndedRun {
+  readonly kind: RunKind
+  readonly outcome: Outcome
+}
+
+/** Clean-up is done: `finishing` -> the outcome. @returns what ended; null when it had ended before */
+export async function closeRun(db: Database, id: string): Promise<EndedRun | null> {
+  return db.transaction(async sql => {
     const run = await lockRun(sql, id)
-    if (isOver(run.state) && run.state !== 'finishing') return
+    if (isOver(run.state) && run.state !== 'finishing') return null
     expectState(run, 'finishing')
-    await sql.query(`update varve.runs set state = outcome, ended_at = now(), touched_at = now() where id = $1`, [id])
+    const { rows } = await sql.query<EndedRun & Record<string, unknown>>(
+      `update varve.runs set state = outcome, ended_at = now(), touched_at = now() where id = $1 returning kind, outcome`,
+      [id],
+    )
+    return rows[0] ?? null
   })
 }
 

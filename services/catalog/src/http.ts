@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { type Catalog, CatalogError } from '@varve/catalog-client'
 import { CATALOG_METHODS, type CatalogMethod, CHANGES_PATH, PREFIX, REQUEST_MAX, ROUTES } from '@varve/catalog-client/protocol'
-import type { Logger } from '@varve/runtime'
+import type { Logger, Metrics, Readiness } from '@varve/runtime'
 import { type FastifyError, type FastifyInstance, type FastifyRequest, fastify } from 'fastify'
 import type { ChangeFeed } from './change-feed.ts'
 import { asCatalogError } from './database.ts'
@@ -10,8 +10,18 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 /** From this status on a failure is ours, and a warning; the others are the caller's. */
 const OUR_FAULT = 500
 
+export interface HttpParts {
+  readonly feed: ChangeFeed
+  readonly token: string
+  readonly log: Logger
+  readonly readiness: Readiness
+  readonly metrics: Metrics | undefined
+  readonly queueCounts: () => Promise<unknown>
+}
+
 /** The internal API: one route per method of the catalog, from the list that the client uses too. */
-export function buildHttp(methods: Pick<Catalog, CatalogMethod>, feed: ChangeFeed, token: string, log: Logger): FastifyInstance {
+export function buildHttp(methods: Pick<Catalog, CatalogMethod>, parts: HttpParts): FastifyInstance {
+  const { feed, token, log, readiness, metrics, queueCounts } = parts
   const app = fastify({
     bodyLimit: REQUEST_MAX,
     // What does not have the form is refused, not bent into it (null would become '').
@@ -39,7 +49,14 @@ export function buildHttp(methods: Pick<Catalog, CatalogMethod>, feed: ChangeFee
 
   for (const method of CATALOG_METHODS) addRoute(app, method, methods)
   app.get(CHANGES_PATH, (_request, reply) => feed.follow(reply))
-  app.get('/healthz', async () => ({ ok: true }))
+  app.get('/healthz', async () => ({ status: 'ok' }))
+  app.get('/readyz', async (_request, reply) => {
+    const { ready, missing } = await readiness.report()
+    return reply.status(ready ? 200 : 503).send(ready ? { status: 'ok' } : { status: 'not-ready', missing })
+  })
+  // For autoscalers, as JSON.
+  app.get('/queues', async () => queueCounts())
+  if (metrics !== undefined) app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()))
   return app
 }
 

@@ -1,19 +1,18 @@
 import { openQueue } from '@varve/queue'
-import { createLogger, loadConfig, runProcess, showConfig } from '@varve/runtime'
-import { Config } from './config.ts'
+import { runService, waitFor } from '@varve/runtime'
+import { loadCatalogConfig } from './config.ts'
 import { startCatalogService } from './service.ts'
 
-/** The owner of Postgres: the internal API, the relay of jobs to the queue, the reconciler. */
-await runProcess(async closer => {
-  const config = loadConfig(Config, process.env)
-  if (process.argv.includes('--show-config')) {
-    console.log(showConfig(config))
-    return
-  }
-  const log = createLogger('catalog', config.VARVE_LOG_LEVEL)
-  const queue = await openQueue(config.VARVE_QUEUE_URL, { log })
+/** One attempt to open the queue, ms; waiting for it is not its own business. */
+const QUEUE_TRY_MS = 2000
+
+/** The owner of Postgres: the internal API, the relay of jobs to the queue, the reconciler. node dist/main.js [--show-config] */
+await runService('catalog', { readConfig: () => loadCatalogConfig(process.env), needs: ['database', 'queue'] }, async service => {
+  const { config, closer, log, readiness, metrics } = service
+  const queue = await waitFor('queue', () => openQueue(config.VARVE_QUEUE_URL, { log, connectMs: QUEUE_TRY_MS }), { log })
   closer.add('queue', () => queue.close())
-  const service = await startCatalogService({
+  readiness.set('queue', () => queue.counts('finish-run'))
+  const catalog = await startCatalogService({
     databaseUrl: config.VARVE_DATABASE_URL,
     queue,
     listen: { host: config.VARVE_CATALOG_HOST, port: config.VARVE_CATALOG_PORT },
@@ -23,6 +22,8 @@ await runProcess(async closer => {
     silenceS: config.VARVE_RECONCILE_SILENCE,
     connections: config.VARVE_DATABASE_CONNECTIONS,
     log,
+    readiness,
+    metrics,
   })
-  closer.add('catalog', () => service.close())
+  closer.add('catalog', () => catalog.close())
 })

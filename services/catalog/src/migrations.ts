@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { CatalogError } from '@varve/catalog-client'
-import { type Logger, sleep } from '@varve/runtime'
+import { type Logger, waitFor } from '@varve/runtime'
 import { runner } from 'node-pg-migrate'
 import pg from 'pg'
 
@@ -70,23 +70,23 @@ async function connect(databaseUrl: string): Promise<pg.Client> {
 /** Wrong password, no such database or role: waiting does not help. */
 const HOPELESS = /^(28|3D|42501)/
 
-/** Until the database takes connections; says so once, then every half minute. */
+/** Until the database takes connections. @throws CatalogError CATALOG_UNREACHABLE when it refuses us, which waiting does not help */
 export async function waitForDatabase(databaseUrl: string, log: Logger, signal?: AbortSignal): Promise<void> {
-  let said = 0
-  for (let wait = 100; ; wait = Math.min(wait * 2, 3000)) {
-    try {
-      await (await connect(databaseUrl)).end()
-      if (said > 0) log.info('the database is there')
-      return
-    } catch (error) {
-      const { code = '', message } = error as { code?: string; message: string }
-      if (HOPELESS.test(code))
-        throw new CatalogError('CATALOG_UNREACHABLE', `the database refuses us: ${message}`, { code }, { cause: error })
-      if (Date.now() - said > 30_000) {
-        log.warn({ reason: message || code }, 'waiting for the database')
-        said = Date.now()
-      }
-      await sleep(wait, signal)
-    }
+  const isPassing = (error: unknown): boolean => !HOPELESS.test(codeOf(error))
+  try {
+    await waitFor('database', async () => (await connect(databaseUrl)).end(), {
+      log,
+      isPassing,
+      ...(signal === undefined ? {} : { signal }),
+    })
+  } catch (error) {
+    if (isPassing(error)) throw error
+    const what = `the database refuses us: ${(error as Error).message}`
+    throw new CatalogError('CATALOG_UNREACHABLE', what, { code: codeOf(error) }, { cause: error })
   }
+}
+
+function codeOf(error: unknown): string {
+  const code = (error as { code?: unknown }).code
+  return typeof code === 'string' ? code : ''
 }

@@ -22,9 +22,8 @@ export async function addRanges(db: Database, id: string, ranges: readonly NewRa
       return
     }
     await expectImages(sql, run, ranges)
-    await sql.query(INSERT_RANGES, [id, list])
-    const { rows } = await sql.query<{ differs: boolean }>(`select exists (${DIFFERENT_RANGES}) as differs`, [id, list])
-    if (rows[0]?.differs !== false) throw planChanged(run, `a range of run ${id} is planned differently in the catalog`)
+    const inserted = await sql.query<{ added: number }>(INSERT_RANGES, [id, list])
+    if (inserted.rows[0]?.added !== ranges.length) await expectSameRanges(sql, run, list)
     await sql.query(`update varve.runs set touched_at = now() where id = $1`, [id])
   })
 }
@@ -35,11 +34,18 @@ const INSERT_RANGES = `
     select $1, s."imageId", s.index, s."firstPage", s."pageCount", s.extents, s.bytes
       from jsonb_to_recordset($2::jsonb) as s ("imageId" uuid, index integer, "firstPage" integer, "pageCount" integer, extents jsonb, bytes bigint)
     on conflict (image_id, index) do nothing
-    returning image_id, bytes)
-  update varve.images i set ranges_total = i.ranges_total + a.ranges, planned = i.planned + a.bytes
-    from (select image_id, count(*) as ranges, sum(bytes) as bytes from added group by image_id) a where i.id = a.image_id`
+    returning image_id, bytes),
+  summed as (
+    update varve.images i set ranges_total = i.ranges_total + a.ranges, planned = i.planned + a.bytes
+    from (select image_id, count(*) as ranges, sum(bytes) as bytes from added group by image_id) a where i.id = a.image_id)
+  select count(*)::integer as added from added`
 
-/** Ranges that were there before and are not what is added now. */
+/** Ranges that were there before must be what is added now. */
+async function expectSameRanges(sql: Sql, run: LockedRun, list: string): Promise<void> {
+  const { rows } = await sql.query<{ differs: boolean }>(`select exists (${DIFFERENT_RANGES}) as differs`, [run.id, list])
+  if (rows[0]?.differs !== false) throw planChanged(run, `a range of run ${run.id} is planned differently in the catalog`)
+}
+
 const DIFFERENT_RANGES = `
   select 1 from jsonb_to_recordset($2::jsonb) as s ("imageId" uuid, index integer, "firstPage" integer, "pageCount" integer, extents jsonb, bytes bigint)
     join varve.ranges r on r.image_id = s."imageId" and r.index = s.index

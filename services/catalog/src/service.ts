@@ -1,7 +1,8 @@
 import type { AddressInfo } from 'node:net'
 import type { QueueDoor } from '@varve/queue'
-import { Closer, type Logger } from '@varve/runtime'
+import { Closer, type Logger, type Metrics, Readiness } from '@varve/runtime'
 import { catalogMethods } from './catalog-methods.ts'
+import { endedRunsCounter, queueCounts, registerCatalogMetrics } from './catalog-metrics.ts'
 import { ChangeFeed } from './change-feed.ts'
 import { Database } from './database.ts'
 import { buildHttp } from './http.ts'
@@ -12,8 +13,8 @@ import { Relay } from './relay.ts'
 
 export interface CatalogServiceOptions {
   readonly databaseUrl: string
-  /** Where jobs go. The caller opened it and closes it, after this service. */
-  readonly queue: Pick<QueueDoor, 'add'>
+  /** Where jobs go. The caller opened it and closes it, after this service. Its counts are for the metrics. */
+  readonly queue: Pick<QueueDoor, 'add'> & Partial<Pick<QueueDoor, 'counts'>>
   /** Port 0: any free one. */
   readonly listen: { readonly host: string; readonly port: number }
   /** The token that all services share. */
@@ -27,6 +28,9 @@ export interface CatalogServiceOptions {
   /** Database connections at most, the one that listens not counted. Default 16. */
   readonly connections?: number
   readonly log: Logger
+  /** Of `database`, which is set here, and whatever else the caller sets. */
+  readonly readiness?: Readiness
+  readonly metrics?: Metrics
   /** Gives up waiting for the database. */
   readonly signal?: AbortSignal
 }
@@ -48,6 +52,9 @@ export async function startCatalogService(options: CatalogServiceOptions): Promi
   try {
     const db = new Database(databaseUrl, options.connections ?? 16, log)
     closer.add('database', () => db.close())
+    const { metrics, readiness = new Readiness(['database']) } = options
+    readiness.set('database', () => db.query('select 1'))
+    if (metrics !== undefined) registerCatalogMetrics(metrics, db, options.queue)
 
     const relay = new Relay(db, options.queue, log)
     relay.start()
@@ -72,7 +79,8 @@ export async function startCatalogService(options: CatalogServiceOptions): Promi
     const reconciler = startReconciler(db, { window, intervalS, silenceS: options.silenceS ?? 60 }, log)
     closer.add('reconciler', () => reconciler.close())
 
-    const app = buildHttp(catalogMethods(db, window), feed, options.token, log)
+    const methods = catalogMethods(db, window, metrics === undefined ? undefined : endedRunsCounter(metrics))
+    const app = buildHttp(methods, { feed, token: options.token, log, readiness, metrics, queueCounts: () => queueCounts(options.queue) })
     closer.add('http', () => app.close())
     closer.add('change feed', () => feed.close())
     await app.listen(options.listen)
