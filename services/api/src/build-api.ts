@@ -1,7 +1,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { Catalog } from '@varve/catalog-client'
 import { errorReport } from '@varve/errors'
-import type { Logger } from '@varve/runtime'
+import type { Logger, Metrics } from '@varve/runtime'
 import Fastify, { type FastifyBaseLogger, LogController } from 'fastify'
 import { type ApiContext, type App, runShower } from './api-context.ts'
 import { tokenCheck } from './auth.ts'
@@ -14,6 +14,7 @@ import { serveOpenApi } from './openapi.ts'
 import { requestCheck } from './request-check.ts'
 import { eventRoutes } from './routes/events.ts'
 import { healthRoutes } from './routes/health.ts'
+import { metricsRoute } from './routes/metrics.ts'
 import { platformRoutes } from './routes/platforms.ts'
 import { pointRoutes } from './routes/points.ts'
 import { runRoutes } from './routes/runs.ts'
@@ -32,6 +33,8 @@ export interface ApiDeps {
   /** What callers must send as bearer token. */
   readonly token: string
   readonly log: Logger
+  /** Served at /metrics, to who has the token; requests are counted there. */
+  readonly metrics?: Metrics
   /** The built dashboard (default: the one of this checkout); not built: a line of text at `/`. */
   readonly dashboardDir?: string
   /** What to do by error code, beyond what the api knows: shown with failed runs. */
@@ -100,6 +103,7 @@ export async function buildApi(deps: ApiDeps): Promise<App> {
   for (const schema of [ErrorSchema, PlatformSchema, SyncSchema, VmSchema, RunSchema, PointSchema]) app.addSchema(schema)
   await serveOpenApi(app)
   healthRoutes(app, context, now)
+  if (deps.metrics !== undefined) metricsRoute(app, deps.metrics, token)
   app.register(
     async v1 => {
       v1.addHook('onRequest', tokenCheck(token))

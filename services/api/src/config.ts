@@ -1,4 +1,4 @@
-import { LOG_LEVELS, loadConfig, type Static, Type } from '@varve/runtime'
+import { loadConfig, SERVICE_SETTINGS, type Static, Type } from '@varve/runtime'
 
 const ApiConfig = Type.Object({
   /** Bearer token that callers must send. Anyone who has it can restore over VMs: make it long and random. */
@@ -25,7 +25,7 @@ const ApiConfig = Type.Object({
   /** Event streams that one process keeps open; each costs a socket. */
   VARVE_API_MAX_STREAMS: Type.Integer({ default: 200, minimum: 1, maximum: 10_000 }),
 
-  VARVE_LOG_LEVEL: Type.Enum([...LOG_LEVELS], { default: 'info' }),
+  ...SERVICE_SETTINGS,
 })
 export type ApiConfig = Readonly<Static<typeof ApiConfig>>
 

@@ -1,10 +1,10 @@
 import type { AddressInfo } from 'node:net'
 import type { QueueDoor } from '@varve/queue'
-import { Closer, type Logger, type Metrics, Readiness } from '@varve/runtime'
+import { Closer, type Logger, type Metrics, Readiness, waitFor } from '@varve/runtime'
 import { catalogMethods } from './catalog-methods.ts'
 import { endedRunsCounter, queueCounts, registerCatalogMetrics } from './catalog-metrics.ts'
 import { ChangeFeed } from './change-feed.ts'
-import { Database } from './database.ts'
+import { asCatalogError, Database } from './database.ts'
 import { buildHttp } from './http.ts'
 import { startListener } from './listener.ts'
 import { migrate, waitForDatabase } from './migrations.ts'
@@ -46,7 +46,9 @@ export async function startCatalogService(options: CatalogServiceOptions): Promi
   const { databaseUrl, log } = options
   const window = options.window ?? 32
   await waitForDatabase(databaseUrl, log, options.signal)
-  await migrate(databaseUrl, log)
+  // It may go away again in between.
+  const isPassing = (error: unknown): boolean => asCatalogError(error).code === 'CATALOG_UNREACHABLE'
+  await waitFor('database', () => migrate(databaseUrl, log), { log, isPassing })
 
   const closer = new Closer()
   try {

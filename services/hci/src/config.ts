@@ -1,4 +1,4 @@
-import { LOG_LEVELS, loadConfig, type Static, Type } from '@varve/runtime'
+import { loadConfig, SERVICE_SETTINGS, type Static, Type } from '@varve/runtime'
 import { TLS_MODES } from './options.ts'
 
 const Port = (fallback: number) => Type.Integer({ minimum: 0, maximum: 65535, default: fallback })
@@ -65,7 +65,7 @@ export const HciConfig = Type.Object({
   /** Take scripted faults at /varve-test/faults, without a login. For tests only. */
   VARVE_HCI_FAULTS: Type.Boolean({ default: false }),
 
-  VARVE_LOG_LEVEL: Type.Enum([...LOG_LEVELS], { default: 'info' }),
+  ...SERVICE_SETTINGS,
 })
 export type HciConfig = Readonly<Static<typeof HciConfig>>
 

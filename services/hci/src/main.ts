@@ -1,25 +1,25 @@
-import { createLogger, runProcess, showConfig } from '@varve/runtime'
+import { type Logger, runService } from '@varve/runtime'
 import { type HciConfig, loadHciConfig } from './config.ts'
 import { startHci } from './hci.ts'
 import type { HciOptions } from './options.ts'
 
 /** The reference platform as a process of its own; `--show-config` prints the settings and ends. */
-await runProcess(async closer => {
-  const config = loadHciConfig(process.env)
-  if (process.argv.includes('--show-config')) {
-    console.log(showConfig(config))
-    process.exit(0)
-  }
-  const hci = await startHci(optionsOf(config))
-  closer.add('hci', () => hci.close())
-})
+await runService(
+  'hci',
+  { readConfig: () => loadHciConfig(process.env), needs: ['datastore'] },
+  async ({ config, closer, log, readiness }) => {
+    const hci = await startHci(optionsOf(config, log))
+    closer.add('hci', () => hci.close())
+    readiness.set('datastore', async () => {})
+  },
+)
 
-function optionsOf(config: HciConfig): HciOptions {
+function optionsOf(config: HciConfig, log: Logger): HciOptions {
   const host = config.VARVE_HCI_HOST
   const { VARVE_HCI_ACCESS_KEY: accessKey, VARVE_HCI_SECRET_KEY: secretKey } = config
   return {
     dataDir: config.VARVE_HCI_DATA_DIR,
-    log: createLogger('hci', config.VARVE_LOG_LEVEL),
+    log,
     accounts: [{ username: config.VARVE_HCI_USERNAME, password: config.VARVE_HCI_PASSWORD }],
     accessKeys: accessKey !== undefined && secretKey !== undefined ? [{ accessKey, secretKey }] : [],
     listen: { host, port: config.VARVE_HCI_PORT },

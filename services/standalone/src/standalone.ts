@@ -8,7 +8,7 @@ import { startPostgres } from '@varve/postgres'
 import { openQueue, type QueueDoor } from '@varve/queue'
 import { openRepositoryAt } from '@varve/range-worker'
 import type { StoreSettings } from '@varve/repository'
-import { Closer, type Logger } from '@varve/runtime'
+import { Closer, type Logger, Metrics } from '@varve/runtime'
 import { startSnapshotService } from '@varve/snapshot'
 import { ERROR_HELP } from './error-help.ts'
 import { StandaloneError } from './errors.ts'
@@ -73,6 +73,7 @@ async function open(options: StandaloneOptions, closer: Closer): Promise<Standal
 
   const repositoryUrl = options.repositoryUrl ?? `file://${home.path('repository')}`
   const storeSettings = options.storeSettings ?? {}
+  const metrics = Metrics.ofProcess('standalone')
   const repository = await openRepositoryAt(repositoryUrl, storeSettings, closer)
 
   const databaseUrl = options.databaseUrl ?? (await embeddedDatabase(home, log, closer))
@@ -89,6 +90,7 @@ async function open(options: StandaloneOptions, closer: Closer): Promise<Standal
     listen: { host: '127.0.0.1', port: 0 },
     token: internalToken,
     log,
+    metrics,
   })
   closer.add('catalog', () => catalogService.close())
   const catalog = createCatalogClient({ url: catalogService.url, token: internalToken })
@@ -100,6 +102,7 @@ async function open(options: StandaloneOptions, closer: Closer): Promise<Standal
     repository,
     openPlatform: (connection: Parameters<typeof openPlatform>[0]) => openPlatform(connection, { log }),
     log,
+    metrics,
   }
   const lanes = {
     ...(options.lanes === undefined ? {} : { lanes: options.lanes }),
