@@ -142,7 +142,7 @@ async function ourBackup(bench: Bench, system: OurSystem, target: 's3' | 'direct
   const servers = [system.platform.process.pid!, ...(target === 's3' ? [bench.minio.pid] : [])]
   const { measured, result: run } = await measureProcesses({ own: [system.varvePid], servers }, () => system.backup(options))
   const created = Date.parse(run.createdAt)
-  const times = { started: (Date.parse(run.startedAt ?? run.createdAt) - created) / 1000 }
+  const times = { wall: (Date.parse(run.endedAt!) - created) / 1000 }
   return { ...measured, ...times, ...(await since(bench, target, before)), read: run.totals.read, stored: run.totals.written }
 }
 
@@ -179,7 +179,7 @@ async function restoreRound(bench: Bench, round: number): Promise<void> {
         await sample('restore from s3 to a new VM: varve', async () => {
           const { measured, result } = await measureProcesses(processes, () => system.restore(restorePointId!, `restored-${round}`))
           made = result.targetPlatformVmId
-          return measured
+          return { ...measured, wall: (Date.parse(result.endedAt!) - Date.parse(result.createdAt)) / 1000 }
         })
         if (made !== null) await system.removeVm(made)
       }
@@ -243,6 +243,7 @@ function targets(disk: BenchDisk): TargetRow[] {
 
 async function main(): Promise<void> {
   const closer = new Closer()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void closer.close().finally(() => process.exit(130)))
   try {
     const folder = await mkdtemp(join(values.folder, 'varve-bench-'))
     closer.add('folder', () => rm(folder, { recursive: true, force: true }))

@@ -11,6 +11,8 @@ import { type PlatformUnderTest, ROOT, startPlatform } from '../support/system.t
 
 const VARVE = join(ROOT, 'packages', 'cli', 'bin', 'varve.mjs')
 
+const POLL_MS = 200
+
 /** The reference platform and Varve, each a process, for measuring. */
 export interface OurSystem {
   readonly platform: PlatformUnderTest
@@ -103,7 +105,8 @@ export async function startOurSystem({ folder, platform, platformVmId, repositor
         if (now.state !== 'succeeded') throw new Error(`${now.kind} ${now.state}: ${now.reason} ${now.message}`)
         return now
       }
-      await sleep(20)
+      // Each question costs the process that is measured some milliseconds; the run's own times are finer.
+      await sleep(POLL_MS)
     }
   }
   return {

@@ -11,6 +11,7 @@ interface Part {
 
 export const PARTS: Readonly<Record<string, Part>> = {
   standalone: { summary: 'run all of Varve on this machine', folder: 'standalone', run: 'runStandalone' },
+  cluster: { summary: 'run Varve on many processes of this machine', folder: 'standalone', run: 'runCluster' },
   hci: { summary: 'run the reference platform', folder: 'hci', run: 'runHci' },
   demo: { summary: 'show the main job from beginning to end', folder: 'standalone', run: 'runDemo' },
 }
