@@ -128,6 +128,7 @@ function lint() {
 
 const TASKS = {
   demo: () => become(process.execPath, [join(root, 'packages', 'cli', 'bin', 'varve.mjs'), 'demo', ...args]),
+  cluster: () => become(process.execPath, [join(root, 'packages', 'cli', 'bin', 'varve.mjs'), 'cluster', ...args]),
   test: () => become(tool('vitest'), ['run', ...args]),
   bench: () => become(process.execPath, [join(root, 'test', 'dist', 'bench', 'bench.js'), ...args]),
   build: () => {},

@@ -1,6 +1,7 @@
 export { type Close, Closer } from './closer.ts'
 export { loadConfig, type Static, showConfig, Type } from './config.ts'
 export { RUNTIME_ERRORS, RuntimeError } from './errors.ts'
+export { freePort } from './free-port.ts'
 export { type HealthServer, type HealthServerOptions, startHealthServer } from './health-server.ts'
 export { createLogger, LOG_LEVELS, type Logger, type LogLevel } from './log.ts'
 export { Metrics, type Sample } from './metrics.ts'

@@ -6,6 +6,12 @@ export const STANDALONE_ERRORS = {
     retryable: false,
     help: 'A Varve already runs in this home folder: use it, stop it, or give another folder with --home.',
   },
+  SERVICE_ENDED: { retryable: false, help: 'A process of the cluster ended while it started; the last lines of its log say why.' },
+  SERVICE_NOT_READY: {
+    retryable: true,
+    help: 'A process of the cluster still waits for something after a minute; its log says for what.',
+  },
+  USAGE: { retryable: false, help: 'The command line is wrong; `--help` shows what is possible.' },
 } as const satisfies ErrorTable
 
 export class StandaloneError extends VarveError<keyof typeof STANDALONE_ERRORS> {

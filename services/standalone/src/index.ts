@@ -1,3 +1,6 @@
+export { type Cluster, type ClusterOptions, startCluster } from './cluster/cluster.ts'
+export { runCluster } from './cluster/run-cluster.ts'
+export { launchServices, type ServiceName, type Services, type ServicesOptions, startServices } from './cluster/services.ts'
 export { runDemo } from './demo/run-demo.ts'
 export { STANDALONE_ERRORS, StandaloneError } from './errors.ts'
 export { runStandalone } from './run-standalone.ts'
