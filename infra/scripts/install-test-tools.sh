@@ -3,7 +3,7 @@
 # Every step is skipped when its result is there already. MinIO is built once from the Go module proxy into a cache folder.
 set -euo pipefail
 
-packages=(qemu-utils qemu-system-x86 nbdkit libnbd-bin fio redis-server e2fsprogs busybox-static chromium procps)
+packages=(qemu-utils qemu-system-x86 nbdkit libnbd-bin fio redis-server e2fsprogs busybox-static chromium procps python3-venv)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
@@ -21,6 +21,18 @@ if [ ! -x "$minio" ]; then
   echo "building the MinIO server (some minutes, once)"
   mkdir -p "$cache/bin"
   GOBIN="$cache/bin" go install github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
+fi
+
+# Checkers of the compose file and of the Kubernetes manifests.
+kustomize="$cache/bin/kustomize"
+if [ ! -x "$kustomize" ]; then
+  command -v go > /dev/null || { echo "Go is needed to build kustomize for tests: install golang 1.24 or newer" >&2; exit 1; }
+  GOBIN="$cache/bin" go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
+fi
+python="$cache/python"
+if [ ! -x "$python/bin/kubernetes-validate" ] || [ ! -x "$python/bin/check-jsonschema" ]; then
+  python3 -m venv "$python"
+  "$python/bin/pip" install --quiet --disable-pip-version-check check-jsonschema==0.39.0 kubernetes-validate==1.37.0
 fi
 
 # The kernel of the test guest: only downloaded and unpacked, never installed.
