@@ -4,6 +4,8 @@ import { sleep } from './sleep.ts'
 
 const FIRST_PAUSE_MS = 100
 const LONGEST_PAUSE_MS = 5000
+/** An attempt that takes longer than this is waiting, too: a connection that hangs, a client that tries again by itself. */
+const SAY_MS = 2000
 /** A dependency that stays away is named again this often: somebody who looks at the log now should see why nothing happens. */
 const SAY_AGAIN_MS = 5 * 60_000
 
@@ -23,17 +25,22 @@ export async function waitFor<Result>(name: string, open: () => Promise<Result>,
   const { log, signal, isPassing = error => errorReport(error).retryable } = options
   const began = performance.now()
   let saidAt: number | undefined
+  const say = (facts: object): void => {
+    if (saidAt !== undefined && performance.now() - saidAt <= SAY_AGAIN_MS) return
+    log.warn({ dependency: name, ...facts }, `waiting for the ${name}`)
+    saidAt = performance.now()
+  }
   for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
+    const slow = setTimeout(() => say({}), SAY_MS)
     try {
       const result = await open()
       if (saidAt !== undefined) log.info({ dependency: name, ms: Math.round(performance.now() - began) }, `the ${name} is there`)
       return result
     } catch (error) {
       if (!isPassing(error)) throw error
-      if (saidAt === undefined || performance.now() - saidAt > SAY_AGAIN_MS) {
-        log.warn({ dependency: name, ...errorReport(error) }, `waiting for the ${name}`)
-        saidAt = performance.now()
-      }
+      say(errorReport(error))
+    } finally {
+      clearTimeout(slow)
     }
     await sleep(pause, signal)
   }
