@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connectNbd } from '@varve/nbd'
@@ -6,6 +6,7 @@ import { openPlatform, type PlatformDriver } from '@varve/platform'
 import { KiB, MiB } from '@varve/runtime'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type LocalHci, startLocalHci } from '../support/hci.ts'
+import { nbdUri } from '../support/nbd-uri.ts'
 import { noise } from '../support/pattern.ts'
 import { missingTool, runTool } from '../support/tools.ts'
 
@@ -39,8 +40,7 @@ async function leasedSnapshot() {
   const snapshot = await driver.createSnapshot(vmId, 's')
   const lease = await driver.createLease(vmId, 'backup', 120)
   const address = await driver.diskAddress(lease.id, 'virtio0', snapshot.id)
-  await writeFile(join(folder, 'ca-cert.pem'), address.tls!.ca)
-  const uri = `nbds://localhost:${address.port}/${address.exportName}?tls-certificates=${folder}`
+  const uri = await nbdUri({ ...address, host: 'localhost' }, folder)
   return { address, uri, lease }
 }
 

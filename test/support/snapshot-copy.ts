@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { nbdUri } from './nbd-uri.ts'
 import type { System } from './system.ts'
 import { findTool } from './tools.ts'
 
@@ -14,7 +15,7 @@ export async function copySnapshot(system: System, runId: string, folder: string
   for (const image of run.images) {
     const address = await system.driver.diskAddress(run.resources.leaseId!, image.diskId, run.resources.snapshotId!)
     const file = join(folder, `${runId}-${image.diskId}.raw`)
-    const child = spawn(findTool('nbdcopy') ?? 'nbdcopy', [`nbd://${address.host}:${address.port}/${address.exportName}`, file], {
+    const child = spawn(findTool('nbdcopy') ?? 'nbdcopy', [await nbdUri(address, folder), file], {
       stdio: ['ignore', 'ignore', 'pipe'],
     })
     let complaint = ''

@@ -28,4 +28,4 @@ test('the test guest boots, makes a file system and answers', async ctx => {
     server.kill()
     await rm(folder, { recursive: true, force: true })
   }
-}, 60_000)
+}, 180_000)

@@ -61,7 +61,7 @@ export async function bootGuest(image: Exclude<GuestImage, { missing: string }>,
   monitor.on('error', () => {})
   monitor.resume()
   try {
-    await Promise.race([lines.until(line => line === 'READY', 60_000), dead])
+    await Promise.race([lines.until(line => line === 'READY', 120_000), dead])
   } catch (cause) {
     child.kill('SIGKILL')
     throw new Error(`the guest did not come up: ${(await readFile(console_, 'utf8').catch(() => '')).slice(-2000)}`, { cause })
