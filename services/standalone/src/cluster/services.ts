@@ -20,8 +20,8 @@ export interface Services {
   readonly healthUrls: ReadonlyMap<string, string>
   /** What each was started with, besides its own health address. */
   readonly environment: Readonly<Record<string, string>>
-  /** Start one more of a kind. */
-  start(service: ServiceName): Promise<ChildProcess>
+  /** Start one more of a kind, with other settings than the rest if wanted. */
+  start(service: ServiceName, environment?: Readonly<Record<string, string>>): Promise<ChildProcess>
   /** Until each that runs says that it is ready. @throws StandaloneError SERVICE_ENDED, SERVICE_NOT_READY */
   ready(): Promise<void>
 }
@@ -78,7 +78,7 @@ export async function launchServices(options: ServicesOptions): Promise<Services
   }
   const children = new Map<string, ChildProcess>()
   const healthUrls = new Map<string, string>()
-  const start = async (service: ServiceName): Promise<ChildProcess> => {
+  const start = async (service: ServiceName, more: Readonly<Record<string, string>> = {}): Promise<ChildProcess> => {
     const listen = `127.0.0.1:${await freePort()}`
     let name: string = service
     for (let n = 2; children.has(name); n += 1) name = `${service}-${n}`
@@ -86,7 +86,7 @@ export async function launchServices(options: ServicesOptions): Promise<Services
       name,
       program: process.execPath,
       args: [mainOf(service)],
-      env: { ...inherited, ...environment, VARVE_HEALTH_LISTEN: listen },
+      env: { ...inherited, ...environment, ...more, VARVE_HEALTH_LISTEN: listen },
       logFile: logs === undefined ? undefined : join(logs, `${name}.log`),
       closer,
     })
@@ -96,7 +96,8 @@ export async function launchServices(options: ServicesOptions): Promise<Services
   }
   const ready = async (): Promise<void> => {
     const deadline = Date.now() + READY_MS
-    await Promise.all([...children].map(([name, child]) => isReady(name, child, `${healthUrls.get(name)}/readyz`, deadline)))
+    const running = [...children].filter(([, child]) => child.exitCode !== 0)
+    await Promise.all(running.map(([name, child]) => isReady(name, child, `${healthUrls.get(name)}/readyz`, deadline)))
   }
   const readers = Array.from({ length: options.readers ?? 1 }, () => 'block-reader' as const)
   const writers = Array.from({ length: options.writers ?? 1 }, () => 'block-writer' as const)
