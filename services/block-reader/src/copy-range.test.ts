@@ -4,7 +4,7 @@ import type { RangeResult } from '@varve/catalog-client'
 import type { Extent } from '@varve/cbt'
 import { connectNbd, type NbdBackend, type NbdClient, type NbdServer, requestFailed, startNbdServer } from '@varve/nbd'
 import { MemoryBackend } from '@varve/nbd/testing'
-import { MemoryStore, openRepository, type Repository } from '@varve/repository'
+import { formatHash, MemoryStore, openRepository, type Repository } from '@varve/repository'
 import { KiB, MiB } from '@varve/runtime'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { copyRange } from './index.ts'
@@ -184,6 +184,26 @@ describe('an incremental', () => {
     const full = await seal('full', SIZE, await copy(new MemoryBackend(SIZE), whole(SIZE)))
     await expect(copy(new MemoryBackend(2 * SIZE), whole(SIZE), full.key)).rejects.toMatchObject({ code: 'PARENT_DIFFERS' })
   })
+})
+
+test('a hole inside a block reads as zeros, whatever was read into the same buffer before', async () => {
+  const size = 48 * MiB
+  const disk = new MemoryBackend(size)
+  // More spans of data than there are buffers, then blocks of which only the last quarter holds data.
+  await disk.write(0, randomBytes(24 * MiB), false)
+  for (let offset = 24 * MiB; offset < size; offset += 256 * KiB) await disk.write(offset + 192 * KiB, randomBytes(64 * KiB), false)
+  repository = await openRepository(new MemoryStore(), { create: true, blockSize: 256 * KiB })
+  const client = await serve(disk)
+  const task = { extents: whole(size), diskSize: size, blockSize: 256 * KiB, parentRootKey: null }
+  const result = await copyRange(task, { source: client, repository, signal })
+  const refs = decodePageRefs(Buffer.from(result.pages, 'base64'))
+  const [page] = await repository.getPages(refs)
+  const truth = Buffer.alloc(size)
+  await disk.read(0, truth)
+  for (let entry = 0; entry < page!.blockCount; entry++) {
+    const block = truth.subarray(entry * 256 * KiB, (entry + 1) * 256 * KiB)
+    expect(page!.hashEquals(entry, formatHash(block)), `block ${entry}`).toBe(true)
+  }
 })
 
 test('a read error stops the copy with its code; nothing is reported', async () => {

@@ -13,14 +13,25 @@ export interface Span extends Extent {
   readonly pieces: readonly ReadPiece[] | undefined
 }
 
-/** Read the blocks that the extents touch, in order, several reads under way. Waiting time is added to `waited.source`, ms. */
+/**
+ * Read the blocks that the extents touch, in order, several reads under way. Waiting time is added to `waited.source`, ms.
+ *
+ * The bytes of a span are good until the next one is asked for: then their buffer is read into again. New buffers for each read cost
+ * three times the processor time and leave the collector hundreds of MiB behind.
+ */
 export async function* readAhead(
   extents: readonly Extent[],
   geometry: DiskGeometry,
   source: Pick<NbdClient, 'read' | 'blockStatus' | 'blockStatusAvailable'>,
   waited: { source: number },
 ): AsyncGenerator<Span> {
-  const window: { readonly span: Extent; readonly reading: Promise<readonly ReadPiece[]> | undefined }[] = []
+  const window: {
+    readonly span: Extent
+    readonly buffer: Buffer | undefined
+    readonly reading: Promise<readonly ReadPiece[]> | undefined
+  }[] = []
+  const spanBytes = Math.max(SPAN_BYTES, geometry.blockSize)
+  const free: Buffer[] = []
   const wait = async <T>(promise: Promise<T>): Promise<T> => {
     const started = performance.now()
     try {
@@ -29,22 +40,24 @@ export async function* readAhead(
       waited.source += performance.now() - started
     }
   }
-  const oldest = async (): Promise<Span> => {
-    const { span, reading } = window.shift()!
-    return { ...span, pieces: reading && (await wait(reading)) }
+  async function* oldest(): AsyncGenerator<Span> {
+    const { span, buffer, reading } = window.shift()!
+    yield { ...span, pieces: reading && (await wait(reading)) }
+    if (buffer !== undefined) free.push(buffer)
   }
   for (const run of blockRuns(extents, geometry)) {
     for await (const part of splitByAllocation(run, source, geometry)) {
       for (const span of part.zero ? [part] : cutIntoSpans(part, geometry.blockSize, SPAN_BYTES)) {
-        const reading = part.zero ? undefined : source.read(span.offset, span.length)
+        const buffer = part.zero ? undefined : (free.pop() ?? Buffer.allocUnsafeSlow(spanBytes))
+        const reading = buffer && source.read(span.offset, span.length, buffer.subarray(0, span.length))
         // Its failure is seen when its turn comes; until then it must not count as unhandled.
         reading?.catch(() => {})
-        window.push({ span: { offset: span.offset, length: span.length }, reading })
-        if (window.length === DEPTH) yield await oldest()
+        window.push({ span: { offset: span.offset, length: span.length }, buffer, reading })
+        if (window.length === DEPTH) yield* oldest()
       }
     }
   }
-  while (window.length > 0) yield await oldest()
+  while (window.length > 0) yield* oldest()
 }
 
 /**
