@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { startPostgres } from '@varve/postgres'
@@ -78,6 +79,7 @@ export async function launchServices(options: ServicesOptions): Promise<Services
   }
   const children = new Map<string, ChildProcess>()
   const healthUrls = new Map<string, string>()
+  const logFileOf = (name: string): string | undefined => (logs === undefined ? undefined : join(logs, `${name}.log`))
   const start = async (service: ServiceName, more: Readonly<Record<string, string>> = {}): Promise<ChildProcess> => {
     const listen = `127.0.0.1:${await freePort()}`
     let name: string = service
@@ -87,7 +89,7 @@ export async function launchServices(options: ServicesOptions): Promise<Services
       program: process.execPath,
       args: [mainOf(service)],
       env: { ...inherited, ...environment, ...more, VARVE_HEALTH_LISTEN: listen },
-      logFile: logs === undefined ? undefined : join(logs, `${name}.log`),
+      logFile: logFileOf(name),
       closer,
     })
     children.set(name, child)
@@ -97,7 +99,9 @@ export async function launchServices(options: ServicesOptions): Promise<Services
   const ready = async (): Promise<void> => {
     const deadline = Date.now() + READY_MS
     const running = [...children].filter(([, child]) => child.exitCode !== 0)
-    await Promise.all(running.map(([name, child]) => isReady(name, child, `${healthUrls.get(name)}/readyz`, deadline)))
+    await Promise.all(
+      running.map(([name, child]) => isReady({ name, child, url: `${healthUrls.get(name)}/readyz`, logFile: logFileOf(name) }, deadline)),
+    )
   }
   const readers = Array.from({ length: options.readers ?? 1 }, () => 'block-reader' as const)
   const writers = Array.from({ length: options.writers ?? 1 }, () => 'block-writer' as const)
@@ -116,9 +120,19 @@ function mainOf(service: ServiceName): string {
   return join(dirname(createRequire(import.meta.url).resolve(`@varve/${service}`)), 'main.js')
 }
 
-async function isReady(name: string, child: ChildProcess, url: string, deadline: number): Promise<void> {
+interface Starting {
+  readonly name: string
+  readonly child: ChildProcess
+  readonly url: string
+  readonly logFile: string | undefined
+}
+
+async function isReady({ name, child, url, logFile }: Starting, deadline: number): Promise<void> {
   for (let said = 'nothing'; ; await sleep(PAUSE_MS)) {
-    if (hasEnded(child)) throw new StandaloneError('SERVICE_ENDED', `${name} ended with ${child.exitCode ?? child.signalCode}`, { name })
+    if (hasEnded(child)) {
+      const how = `${name} ended with ${child.exitCode ?? child.signalCode ?? 'nothing: it could not be started'}`
+      throw new StandaloneError('SERVICE_ENDED', `${how}${await lastLine(logFile)}`, { name })
+    }
     try {
       const answer = await fetch(url, { signal: AbortSignal.timeout(5000) })
       if (answer.ok) return
@@ -126,4 +140,11 @@ async function isReady(name: string, child: ChildProcess, url: string, deadline:
     } catch {}
     if (Date.now() > deadline) throw new StandaloneError('SERVICE_NOT_READY', `${name} is not ready: ${said}`, { name })
   }
+}
+
+/** The folder of the logs may be gone when the message is read. */
+async function lastLine(logFile: string | undefined): Promise<string> {
+  const text = logFile === undefined ? '' : await readFile(logFile, 'utf8').catch(() => '')
+  const line = text.trim().split('\n').at(-1)
+  return line === undefined || line === '' ? '' : `: ${line.slice(0, 1000)}`
 }
