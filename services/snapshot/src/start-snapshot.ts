@@ -2,7 +2,7 @@ import type { Catalog } from '@varve/catalog-client'
 import type { Job, JobName, QueueDoor, QueueWorker } from '@varve/queue'
 import { endOrRetry, type IsPassing, type OpenPlatform, Platforms } from '@varve/range-worker'
 import type { Repository } from '@varve/repository'
-import { Closer, type Logger, type Metrics } from '@varve/runtime'
+import { Closer, type Logger, type Metrics, sleep } from '@varve/runtime'
 import { finishRun } from './finish-run.ts'
 import { syncInventory } from './inventory.ts'
 import { prepareBackup } from './prepare-backup.ts'
@@ -104,12 +104,17 @@ async function counted(work: Promise<void>, count: (outcome: 'done' | 'again') =
   }
 }
 
-/** Start a loop; the answer stops it and waits for its end. */
+/** A loop that still asks a catalog or platform that is away does not keep a stop waiting longer than this, ms. */
+const LOOP_END_MS = 2000
+
+/** Start a loop; the answer stops it and waits a little for its end. */
 function inBackground(loop: (signal: AbortSignal) => Promise<void>): () => Promise<void> {
   const stop = new AbortController()
   const done = loop(stop.signal)
   return () => {
     stop.abort()
-    return done
+    const patience = new AbortController()
+    const late = sleep(LOOP_END_MS, patience.signal).catch(() => {})
+    return Promise.race([done, late]).finally(() => patience.abort())
   }
 }
