@@ -1,10 +1,9 @@
 import { spawn } from 'node:child_process'
 import { access } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Closer } from '@varve/runtime'
+import { type Closer, freePort } from '@varve/runtime'
 
 /** A MinIO with its data in a folder, its process id, and its own count of requests. */
 export interface BenchMinio {
@@ -64,12 +63,4 @@ export async function startBenchMinio(folder: string, closer: Closer): Promise<B
       return counts
     },
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise(resolve => server.close(resolve))
-  return port
 }

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { freePort } from './free-port.ts'
+import { freePort } from '@varve/runtime'
 import { findTool } from './tools.ts'
 
 /** A real Redis on a free loopback port, nothing persisted. */

@@ -1,7 +1,7 @@
 import { merkleRoot, type Root } from '@varve/block-map'
 import type { PointImage, RestorePoint, RunForWork } from '@varve/catalog-client'
+import { hasCode } from '@varve/errors'
 import { describe, expect, test } from 'vitest'
-import { hasCode } from './errors.ts'
 import { finishRun } from './finish-run.ts'
 import { prepareBackup } from './prepare-backup.ts'
 import { prepareRestore } from './prepare-restore.ts'

@@ -39,8 +39,3 @@ export class SnapshotError extends VarveError<SnapshotErrorCode> {
   override readonly name = 'SnapshotError'
   protected override readonly table = SNAPSHOT_ERRORS
 }
-
-/** Was it thrown on purpose, with one of these codes? */
-export function hasCode(error: unknown, ...codes: readonly string[]): error is VarveError {
-  return error instanceof VarveError && codes.includes(error.code)
-}

@@ -1,7 +1,7 @@
 import { ENDED_STATES, type RestoreOptions, type RunForWork } from '@varve/catalog-client'
+import { hasCode } from '@varve/errors'
 import { type PlatformDriver, PlatformError } from '@varve/platform'
 import { deleteCreatedVm, deleteSnapshots, isSuccess, releaseLease } from './clean-up.ts'
-import { hasCode } from './errors.ts'
 import { deleteUnsealed } from './seal-restore-point.ts'
 import type { SnapshotDeps } from './snapshot-deps.ts'
 

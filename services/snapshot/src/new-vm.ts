@@ -1,7 +1,6 @@
 import type { Catalog, RestoreOptions, RunForWork } from '@varve/catalog-client'
-import { errorReport } from '@varve/errors'
+import { errorReport, hasCode } from '@varve/errors'
 import { carriesToken, type PlatformDriver, type VmConfig } from '@varve/platform'
-import { hasCode } from './errors.ts'
 
 /** What stands in `resources.createdVmId` while the platform was asked for the VM and has not told its id. */
 const UNKNOWN_YET = 'creating'

@@ -1,4 +1,5 @@
 import { CatalogError, type Image, type RunForWork } from '@varve/catalog-client'
+import { hasCode } from '@varve/errors'
 import {
   afterNoAnswer,
   chooseKind,
@@ -13,7 +14,6 @@ import {
 import type { PlatformDriver, PlatformSnapshot } from '@varve/platform'
 import type { Logger } from '@varve/runtime'
 import type { Tracking } from './disk-tracking.ts'
-import { hasCode } from './errors.ts'
 import type { Parent } from './parent-images.ts'
 import { RangeSpool } from './range-spool.ts'
 import { isAfterReset } from './run-snapshot.ts'

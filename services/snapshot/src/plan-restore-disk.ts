@@ -1,7 +1,7 @@
 import type { NewImage, PointImage, RunForWork } from '@varve/catalog-client'
+import { hasCode } from '@varve/errors'
 import { NO_CHECKPOINT, planRanges, planRestore } from '@varve/planning'
 import type { PlatformDriver, PlatformSnapshot } from '@varve/platform'
-import { hasCode } from './errors.ts'
 import { RangeSpool } from './range-spool.ts'
 import type { SnapshotDeps } from './snapshot-deps.ts'
 import type { PlannedImage } from './store-plan.ts'

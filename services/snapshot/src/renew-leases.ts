@@ -1,9 +1,8 @@
 import type { Catalog } from '@varve/catalog-client'
-import { errorReport } from '@varve/errors'
+import { errorReport, hasCode } from '@varve/errors'
 import { PlatformError } from '@varve/platform'
 import type { Platforms } from '@varve/range-worker'
 import { type Logger, sleep } from '@varve/runtime'
-import { hasCode } from './errors.ts'
 
 export interface LeaseRenewal {
   /** Seconds between two rounds. */

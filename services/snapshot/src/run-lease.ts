@@ -1,7 +1,7 @@
 import type { Catalog, RunForWork } from '@varve/catalog-client'
+import { hasCode } from '@varve/errors'
 import type { LeaseType, PlatformDriver } from '@varve/platform'
 import { sleep } from '@varve/runtime'
-import { hasCode } from './errors.ts'
 
 /** First lifetime of a lease. Short: one that is lost between the platform and the catalog locks the VM for this long. */
 export const FIRST_LEASE_SECONDS = 120

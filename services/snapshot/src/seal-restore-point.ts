@@ -1,9 +1,10 @@
 import { decodePageRefs, merkleRoot, type Root, replacePages } from '@varve/block-map'
 import type { Image, RunForWork } from '@varve/catalog-client'
+import { hasCode } from '@varve/errors'
 import { isParentMaterial } from '@varve/planning'
 import { type ManifestImage, manifestKey, type RestorePointManifest } from '@varve/repository'
 import { isSuccess } from './clean-up.ts'
-import { hasCode, SnapshotError } from './errors.ts'
+import { SnapshotError } from './errors.ts'
 import { restorePointIdOf } from './restore-point-id.ts'
 import type { SnapshotDeps } from './snapshot-deps.ts'
 

@@ -1,5 +1,5 @@
 import { type Catalog, CatalogError, type Image, type NewImage, type RunForWork } from '@varve/catalog-client'
-import { hasCode } from './errors.ts'
+import { hasCode } from '@varve/errors'
 import type { RangeSpool } from './range-spool.ts'
 import type { SnapshotDeps } from './snapshot-deps.ts'
 
