@@ -1,5 +1,31 @@
 -- The result of all migrations; written by the test schema.test.ts with VARVE_UPDATE_SCHEMA=1.
 
+create table varve.attempts (
+  id text not null,
+  range_id uuid not null,
+  run_id uuid not null,
+  worker text not null,
+  started_at timestamp with time zone not null default now(),
+  touched_at timestamp with time zone not null default now(),
+  ended_at timestamp with time zone,
+  outcome text,
+  swept_at timestamp with time zone,
+  constraint attempts_accepted_stay CHECK (((swept_at IS NULL) OR ((outcome IS NOT NULL) AND (outcome <> 'accepted'::text)))),
+  constraint attempts_end_has_outcome CHECK (((ended_at IS NULL) = (outcome IS NULL))),
+  constraint attempts_id_check CHECK ((id ~ '^[0-9a-f]{24}$'::text)),
+  constraint attempts_outcome_check CHECK ((outcome = ANY (ARRAY['accepted'::text, 'refused'::text, 'failed'::text, 'handed-back'::text, 'lost'::text]))),
+  constraint attempts_worker_check CHECK (((length(worker) >= 1) AND (length(worker) <= 200))),
+  constraint attempts_range_id_fkey FOREIGN KEY (range_id) REFERENCES ranges(id),
+  constraint attempts_run_id_fkey FOREIGN KEY (run_id) REFERENCES runs(id),
+  constraint attempts_pkey PRIMARY KEY (id)
+);
+
+CREATE INDEX attempts_open ON varve.attempts USING btree (range_id) WHERE (ended_at IS NULL);
+
+CREATE INDEX attempts_to_sweep ON varve.attempts USING btree (run_id) WHERE ((swept_at IS NULL) AND (outcome IS DISTINCT FROM 'accepted'::text));
+
+CREATE UNIQUE INDEX attempts_accepted ON varve.attempts USING btree (range_id) WHERE (outcome = 'accepted'::text);
+
 create table varve.chains (
   id uuid not null default gen_random_uuid(),
   vm_id uuid not null,
@@ -17,12 +43,42 @@ create table varve.checkpoints (
   constraint checkpoints_pkey PRIMARY KEY (restore_point_id, disk_id)
 );
 
+create table varve.checks (
+  id uuid not null default gen_random_uuid(),
+  scope text not null,
+  sweep boolean not null,
+  state text not null default 'queued'::text,
+  worker text,
+  created_at timestamp with time zone not null default now(),
+  touched_at timestamp with time zone not null default now(),
+  ended_at timestamp with time zone,
+  progress jsonb not null default '{}'::jsonb,
+  findings jsonb,
+  summary jsonb,
+  reason text,
+  message text,
+  constraint checks_done_has_findings CHECK (((state <> 'done'::text) OR ((findings IS NOT NULL) AND (summary IS NOT NULL)))),
+  constraint checks_end CHECK (((ended_at IS NOT NULL) = (state = ANY (ARRAY['done'::text, 'failed'::text])))),
+  constraint checks_failure_has_reason CHECK (((state <> 'failed'::text) OR (reason IS NOT NULL))),
+  constraint checks_findings_check CHECK ((jsonb_typeof(findings) = 'array'::text)),
+  constraint checks_scope_check CHECK ((scope = ANY (ARRAY['leaks'::text, 'all'::text]))),
+  constraint checks_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'done'::text, 'failed'::text]))),
+  constraint checks_worker_check CHECK ((length(worker) <= 200)),
+  constraint checks_pkey PRIMARY KEY (id)
+);
+
+CREATE INDEX checks_by_time ON varve.checks USING btree (scope, created_at DESC);
+
+CREATE INDEX checks_open ON varve.checks USING btree (created_at) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
+
 create table varve.disks (
   vm_id uuid not null,
   disk_id text not null,
   "position" integer not null,
   size bigint not null,
   excluded text,
+  datastore_id text,
+  constraint disks_datastore_id_check CHECK ((length(datastore_id) <= 200)),
   constraint disks_size_check CHECK ((size >= 0)),
   constraint disks_vm_id_fkey FOREIGN KEY (vm_id) REFERENCES vms(id) ON DELETE CASCADE,
   constraint disks_pkey PRIMARY KEY (vm_id, disk_id)
@@ -59,7 +115,9 @@ create table varve.images (
   ranges_total integer not null default 0,
   ranges_done integer not null default 0,
   since text,
+  datastore_id text,
   constraint images_block_size_check CHECK ((block_size > 0)),
+  constraint images_datastore_id_check CHECK ((length(datastore_id) <= 200)),
   constraint images_disk_size_check CHECK ((disk_size >= 0)),
   constraint images_incremental_has_parent CHECK (((kind = 'incremental'::text) = (parent_image_id IS NOT NULL))),
   constraint images_kind_check CHECK ((kind = ANY (ARRAY['full'::text, 'incremental'::text]))),
@@ -116,7 +174,15 @@ create table varve.platforms (
   credentials jsonb not null,
   created_at timestamp with time zone not null default now(),
   transport text,
+  limits jsonb not null default '{}'::jsonb,
+  pressure smallint not null default 0,
+  pressure_at timestamp with time zone,
+  pressure_reason text,
   constraint platforms_kind_check CHECK ((kind = 'scp'::text)),
+  constraint platforms_limits_check CHECK ((jsonb_typeof(limits) = 'object'::text)),
+  constraint platforms_pressure_check CHECK (((pressure >= 0) AND (pressure <= 6))),
+  constraint platforms_pressure_has_reason CHECK (((pressure = 0) OR ((pressure_at IS NOT NULL) AND (pressure_reason IS NOT NULL)))),
+  constraint platforms_pressure_reason_check CHECK ((pressure_reason = ANY (ARRAY['throttled'::text, 'slow'::text]))),
   constraint platforms_transport_check CHECK ((transport = ANY (ARRAY['nbd'::text, 'nbd_ssl'::text]))),
   constraint platforms_pkey PRIMARY KEY (id),
   constraint platforms_name_key UNIQUE (name)
@@ -228,16 +294,24 @@ create table varve.runs (
   planned_at timestamp with time zone,
   ended_at timestamp with time zone,
   touched_at timestamp with time zone not null default now(),
+  paused boolean not null default false,
+  priority text not null default 'normal'::text,
+  released_at timestamp with time zone,
+  host_id text,
+  lease_token text,
   constraint runs_checkpoint_id_check CHECK ((checkpoint_id ~ '^[0-9]{1,20}$'::text)),
   constraint runs_end_is_outcome CHECK (((state = ANY (ARRAY['queued'::text, 'preparing'::text, 'copying'::text, 'sealing'::text, 'finishing'::text])) OR (state = outcome))),
   constraint runs_ended_at CHECK (((ended_at IS NOT NULL) = (state = ANY (ARRAY['succeeded'::text, 'succeeded-with-damage'::text, 'failed'::text, 'cancelled'::text])))),
   constraint runs_failure_has_reason CHECK (((outcome IS DISTINCT FROM 'failed'::text) OR (reason IS NOT NULL))),
+  constraint runs_host_id_check CHECK ((length(host_id) <= 200)),
   constraint runs_kind_check CHECK ((kind = ANY (ARRAY['backup'::text, 'restore'::text]))),
+  constraint runs_lease_token_check CHECK ((length(lease_token) <= 100)),
   constraint runs_notes_check CHECK ((cardinality(notes) <= 200)),
   constraint runs_only_backups_seal CHECK (((kind = 'backup'::text) OR (state <> 'sealing'::text))),
   constraint runs_only_restores_have_damage CHECK (((kind = 'restore'::text) OR (outcome IS DISTINCT FROM 'succeeded-with-damage'::text))),
   constraint runs_outcome_check CHECK ((outcome = ANY (ARRAY['succeeded'::text, 'succeeded-with-damage'::text, 'failed'::text, 'cancelled'::text]))),
   constraint runs_outcome_when_finishing CHECK (((outcome IS NOT NULL) = (state = ANY (ARRAY['finishing'::text, 'succeeded'::text, 'succeeded-with-damage'::text, 'failed'::text, 'cancelled'::text])))),
+  constraint runs_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'normal'::text, 'high'::text]))),
   constraint runs_source_of_restore CHECK (((kind = 'restore'::text) = (source_point_id IS NOT NULL))),
   constraint runs_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'preparing'::text, 'copying'::text, 'sealing'::text, 'finishing'::text, 'succeeded'::text, 'succeeded-with-damage'::text, 'failed'::text, 'cancelled'::text]))),
   constraint runs_platform_id_fkey FOREIGN KEY (platform_id) REFERENCES platforms(id),
@@ -269,6 +343,8 @@ create table varve.vms (
   exclusions text[] not null default '{}'::text[],
   gone boolean not null default false,
   seen_at timestamp with time zone not null default now(),
+  host_id text,
+  constraint vms_host_id_check CHECK ((length(host_id) <= 200)),
   constraint vms_platform_id_fkey FOREIGN KEY (platform_id) REFERENCES platforms(id) ON DELETE CASCADE,
   constraint vms_pkey PRIMARY KEY (id),
   constraint vms_platform_id_platform_vm_id_key UNIQUE (platform_id, platform_vm_id)
