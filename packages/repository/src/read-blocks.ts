@@ -4,6 +4,7 @@ import { decompress } from './codec/codec.ts'
 import { RepositoryError } from './errors.ts'
 import { fetchAhead } from './fetch-ahead.ts'
 import { packKey } from './keys.ts'
+import type { ReadBuffers } from './read-buffers.ts'
 import { planGets, type Wanted } from './read-plan.ts'
 import type { Store } from './store.ts'
 
@@ -14,7 +15,7 @@ export interface BlockRequest {
   readonly entry: number
 }
 
-/** A block as it was backed up, or why it cannot be had. `bytes` are the caller's to keep but may be a view of a larger read. */
+/** A block as it was backed up, or why it cannot be had. `bytes` are good until the next block is asked for: then they are used again. */
 export type BlockResult =
   | { readonly index: number; readonly bytes: Uint8Array; readonly damage?: undefined }
   | { readonly index: number; readonly bytes?: undefined; readonly damage: RepositoryError }
@@ -24,7 +25,7 @@ export interface ReadBlocksOptions {
   readonly inFlight?: number
   /** Bytes that nobody wants, at most, between two blocks of one get. Default 128 KiB. */
   readonly coalesceGap?: number
-  /** Bytes of one get. Default 8 MiB. */
+  /** Bytes of one get. Default 4 MiB. */
   readonly maxGet?: number
   readonly signal?: AbortSignal
 }
@@ -41,6 +42,7 @@ const DAMAGE = new Set(['OBJECT_NOT_FOUND', 'RANGE_INVALID'])
 export async function* readBlocks(
   store: Store,
   blockSize: number,
+  buffers: ReadBuffers,
   requests: readonly BlockRequest[],
   options: ReadBlocksOptions = {},
 ): AsyncGenerator<BlockResult> {
@@ -52,8 +54,9 @@ export async function* readBlocks(
   // What helps less than being raw is stored raw, so nothing stored is longer than a block. Do not even ask for it.
   const [possible, impossible] = [wanted.filter(item => item.length <= blockSize), wanted.filter(item => item.length > blockSize)]
   for (const item of impossible) yield { index: item.index, damage: damage(item, `${item.length} stored bytes cannot be one block`) }
-  const gets = planGets(possible, { coalesceGap: options.coalesceGap ?? 128 * 1024, maxGet: options.maxGet ?? 8 * 1024 * 1024 })
-  for await (const fetched of fetchAhead(store, gets, packKey, { inFlight: options.inFlight ?? 4, signal: options.signal })) {
+  const gets = planGets(possible, { coalesceGap: options.coalesceGap ?? 128 * 1024, maxGet: options.maxGet ?? 4 * 1024 * 1024 })
+  const raw = buffers.take(blockSize)
+  for await (const fetched of fetchAhead(store, gets, packKey, { inFlight: options.inFlight ?? 4, signal: options.signal, buffers })) {
     const { get } = fetched
     if ('error' in fetched) {
       const { error } = fetched
@@ -61,14 +64,16 @@ export async function* readBlocks(
       for (const item of get.items) yield { index: item.index, damage: damage(item, 'its pack is missing or too short', error) }
       continue
     }
-    for (const item of get.items) yield openBlock(item, fetched.bytes, item.offset - get.offset, blockSize)
+    for (const item of get.items) yield openBlock(item, fetched.bytes, item.offset - get.offset, raw.subarray(0, blockSize))
   }
+  buffers.giveBack(raw)
 }
 
-function openBlock(item: WantedBlock, bytes: Uint8Array, at: number, blockSize: number): BlockResult {
+/** `target`: where it is decompressed to. */
+function openBlock(item: WantedBlock, bytes: Uint8Array, at: number, target: Uint8Array): BlockResult {
   const { block, index } = item
   try {
-    const raw = decompress(block.codec, bytes.subarray(at, at + block.storedLength), blockSize)
+    const raw = decompress(block.codec, bytes.subarray(at, at + block.storedLength), target)
     if (Buffer.compare(formatHash(raw), block.hash) === 0) return { index, bytes: raw }
     return { index, damage: damage(item, 'its hash does not match') }
   } catch (error) {

@@ -8,6 +8,7 @@ import { PackBuffers } from './pack-buffers.ts'
 import { PackWriter, type PackWriterOptions, type WrittenObject } from './pack-writer.ts'
 import { PageReader } from './page-reader.ts'
 import { type BlockRequest, type BlockResult, type ReadBlocksOptions, readBlocks } from './read-blocks.ts'
+import { ReadBuffers } from './read-buffers.ts'
 import { loadFormat, type OpenRepositoryOptions, type RepositoryFormat } from './repository-format.ts'
 import type { Store } from './store.ts'
 
@@ -50,7 +51,7 @@ export interface Repository {
   /**
    * Read blocks back, in pack order (not in the order asked for), several gets under way. Each result is one block; a block that is
    * missing, cut or altered comes as `damage` and the others go on. What only says that the store is in trouble is thrown.
-   * Memory is bounded by `(inFlight + 1) * maxGet`, plus what the caller keeps.
+   * The bytes of a block are good until the next one is asked for. Memory is bounded by `(inFlight + 1) * maxGet`, plus what the caller keeps.
    */
   readBlocks(requests: readonly BlockRequest[], options?: ReadBlocksOptions): AsyncIterable<BlockResult>
 }
@@ -67,12 +68,16 @@ const MAX_ROOT_LENGTH = 256 * 1024 * 1024
 /** One writer fills one and sends two. */
 const KEPT_BUFFERS = 3
 
+/** Bytes: a default read has five gets of 4 MiB at hand, an extraction several small ones. */
+const KEPT_FOR_READING = 48 * 1024 * 1024
+
 class StoredRepository implements Repository {
   readonly format: RepositoryFormat
   readonly store: Store
   readonly #pages: PageReader
   readonly #roots = new LruCache<Root>(CACHED_REFS)
   readonly #buffers = new PackBuffers(KEPT_BUFFERS)
+  readonly #readBuffers = new ReadBuffers(KEPT_FOR_READING)
   readonly #compressor: BlockCompressor | undefined
 
   constructor(store: Store, format: RepositoryFormat) {
@@ -133,6 +138,6 @@ class StoredRepository implements Repository {
   }
 
   readBlocks(requests: readonly BlockRequest[], options: ReadBlocksOptions = {}): AsyncIterable<BlockResult> {
-    return readBlocks(this.store, this.format.blockSize, requests, options)
+    return readBlocks(this.store, this.format.blockSize, this.#readBuffers, requests, options)
   }
 }

@@ -4,6 +4,17 @@ export interface ByteRange {
   readonly length: number
 }
 
+export interface GetOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Refuse (OBJECT_TOO_LARGE) to read a whole object above it; 256 MiB unless given. */
+  readonly maxLength?: number | undefined
+  /**
+   * Is filled and answered (a view of it) when it is long enough; a store may also answer other bytes. After a get that failed it may still be
+   * written to: do not use it again.
+   */
+  readonly into?: Uint8Array | undefined
+}
+
 export interface StoredObject {
   readonly key: string
   readonly size: number
@@ -25,8 +36,7 @@ export interface Store {
   /** For logs and messages, without secrets: `s3://bucket/prefix`, `file:///path`. */
   readonly url: string
   put(key: string, bytes: Uint8Array, options?: { readonly sha256?: string; readonly signal?: AbortSignal }): Promise<void>
-  /** `maxLength`: refuse (OBJECT_TOO_LARGE) to read a whole object above it; 256 MiB unless given. */
-  get(key: string, range?: ByteRange, options?: { readonly signal?: AbortSignal; readonly maxLength?: number }): Promise<Uint8Array>
+  get(key: string, range?: ByteRange, options?: GetOptions): Promise<Uint8Array>
   list(prefix: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<StoredObject>
   delete(keys: readonly string[], options?: { readonly signal?: AbortSignal }): Promise<void>
   close(): Promise<void>

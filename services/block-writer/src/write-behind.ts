@@ -7,11 +7,16 @@ const DEPTH = 8
 /** Zeros carry no bytes, but a server may take its time over them; below the stall limit of the connection. */
 const MOST_ZEROS = 256 * 1024 * 1024
 
-/** Writes to a disk, joined where they meet, several under way. The first failure is thrown at the next call. */
+/**
+ * Writes to a disk, joined where they meet, several under way. The first failure is thrown at the next call. What is written is copied at once, into a
+ * few buffers that are used again: the caller may reuse its own.
+ */
 export class WriteBehind {
   readonly #target: Pick<NbdClient, 'write' | 'writeZeroes' | 'flush'>
   readonly #underWay = new Set<Promise<void>>()
-  #gathered: Uint8Array[] = []
+  /** Buffers of MOST_BYTES that nothing reads; with those under way and the open one DEPTH + 1 at most. */
+  readonly #free: Buffer[] = []
+  #open: Buffer | undefined
   #offset = 0
   #length = 0
   #failure: { readonly error: unknown } | undefined
@@ -26,15 +31,19 @@ export class WriteBehind {
     return this.#waitMs
   }
 
-  /** Leave `bytes` as they are until `finish` resolves. */
   async write(offset: number, bytes: Uint8Array): Promise<void> {
-    const meets = this.#length > 0 && offset === this.#offset + this.#length && this.#length + bytes.length <= MOST_BYTES
-    if (!meets) {
-      await this.#send()
-      this.#offset = offset
+    for (let done = 0; done < bytes.length; ) {
+      const meets = this.#open !== undefined && offset + done === this.#offset + this.#length && this.#length < MOST_BYTES
+      if (!meets) {
+        await this.#send()
+        this.#open = this.#free.pop() ?? Buffer.allocUnsafeSlow(MOST_BYTES)
+        this.#offset = offset + done
+      }
+      const length = Math.min(bytes.length - done, MOST_BYTES - this.#length)
+      this.#open!.set(bytes.subarray(done, done + length), this.#length)
+      this.#length += length
+      done += length
     }
-    this.#gathered.push(bytes)
-    this.#length += bytes.length
   }
 
   async writeZeroes(offset: number, length: number): Promise<void> {
@@ -56,18 +65,20 @@ export class WriteBehind {
   }
 
   async #send(): Promise<void> {
-    if (this.#length === 0) return
-    const [first] = this.#gathered
-    const bytes = this.#gathered.length === 1 ? first! : Buffer.concat(this.#gathered, this.#length)
-    const offset = this.#offset
-    this.#gathered = []
+    const buffer = this.#open
+    if (buffer === undefined) return
+    const [offset, length] = [this.#offset, this.#length]
+    this.#open = undefined
     this.#length = 0
-    await this.#start(() => this.#target.write(offset, bytes))
+    await this.#start(() => this.#target.write(offset, buffer.subarray(0, length)), buffer)
   }
 
-  async #start(write: () => Promise<void>): Promise<void> {
+  async #start(write: () => Promise<void>, buffer?: Buffer): Promise<void> {
     await this.#until(() => this.#underWay.size < DEPTH)
     const writing = write()
+      .then(() => {
+        if (buffer !== undefined) this.#free.push(buffer)
+      })
       .catch(error => {
         this.#failure ??= { error }
       })

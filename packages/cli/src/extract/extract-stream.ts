@@ -40,7 +40,9 @@ export async function extractStream({ repository, root, fd, onDamage, signal, on
   }
   const fetch = async (piece: Piece): Promise<Fetched> => {
     const blocks = new Map<number, Uint8Array>()
-    const result = await new PieceReader(repository, root, (offset, bytes) => blocks.set(offset, bytes)).read(piece, any)
+    // A block is good only until the next one: those that wait are copies.
+    const keep = (offset: number, bytes: Uint8Array): void => void blocks.set(offset, Buffer.from(bytes))
+    const result = await new PieceReader(repository, root, keep).read(piece, any)
     return { result, blocks }
   }
   const window: { piece: Piece; fetched: Promise<Fetched> }[] = []

@@ -11,8 +11,11 @@ export interface BlockCoder {
   readonly name: string
   /** Write the compressed block to `target`, which has room for `compressBound(block.length)`. @returns bytes written, maybe more than the block has. */
   compressInto(target: Buffer, block: Uint8Array): number
-  /** The block, if it has at most `maxLength` bytes; throws anything otherwise, before memory is taken for more. */
-  decompress(stored: Uint8Array, maxLength: number): Uint8Array
+  /**
+   * The block, if it fits into `target`, which is what it may be a view of; throws anything otherwise, before memory is taken for more. `target` holds
+   * anything afterwards.
+   */
+  decompress(stored: Uint8Array, target: Uint8Array): Uint8Array
 }
 
 export interface BlockCompressor extends BlockCoder {
@@ -40,19 +43,19 @@ export function openCompressor(compression: Compression): BlockCompressor | unde
 const decoders = new Map<Codec, BlockCoder | undefined>()
 
 /**
- * The bytes of a block from its stored form, at most `maxLength`: what claims to be longer is refused before memory is taken.
+ * The bytes of a block from its stored form, at most as many as `target` has: what claims to be longer is refused before memory is taken.
  *
- * @returns for raw blocks `stored` itself.
+ * @returns for raw blocks `stored` itself, else a view of `target` where the codec can write there.
  * @throws RepositoryError CODEC_UNAVAILABLE, BLOCK_DAMAGED
  */
-export function decompress(codec: Codec, stored: Uint8Array, maxLength: number): Uint8Array {
+export function decompress(codec: Codec, stored: Uint8Array, target: Uint8Array): Uint8Array {
   if (codec === CODECS.raw) {
-    if (stored.length <= maxLength) return stored
-    throw damaged(`${stored.length} bytes are stored where at most ${maxLength} can be`)
+    if (stored.length <= target.length) return stored
+    throw damaged(`${stored.length} bytes are stored where at most ${target.length} can be`)
   }
   const coder = decoderOf(codec)
   try {
-    return coder.decompress(stored, maxLength)
+    return coder.decompress(stored, target)
   } catch (cause) {
     throw damaged('it does not decompress', cause)
   }

@@ -20,11 +20,11 @@ export function lz4Coders(): BlockCoder[] {
         target.set(bytes)
         return bytes.length
       },
-      decompress: (stored, maxLength) => {
+      decompress: (stored, target) => {
         if (stored.length < 4) throw new Error('it is cut')
         // The library takes memory for whatever length is stated.
         const length = Buffer.from(stored.buffer, stored.byteOffset, 4).readUInt32LE(0)
-        if (length > maxLength) throw new Error(`it states ${length} bytes`)
+        if (length > target.length) throw new Error(`it states ${length} bytes`)
         return native.uncompressSync(stored)
       },
     },

@@ -40,10 +40,7 @@ function napiCoder(): BlockCoder | undefined {
   return {
     name: 'zstd-napi',
     compressInto: (target, block) => compressor.compress2(target, block),
-    decompress: (stored, maxLength) => {
-      const target = Buffer.allocUnsafeSlow(maxLength)
-      return target.subarray(0, decompressor.decompress(target, stored))
-    },
+    decompress: (stored, target) => target.subarray(0, decompressor.decompress(target, stored)),
   }
 }
 
@@ -58,6 +55,6 @@ function zlibCoder(): BlockCoder | undefined {
       target.set(bytes)
       return bytes.length
     },
-    decompress: (stored, maxOutputLength) => zstdDecompressSync(stored, { maxOutputLength }),
+    decompress: (stored, target) => zstdDecompressSync(stored, { maxOutputLength: target.length }),
   }
 }

@@ -4,7 +4,7 @@ import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { RepositoryError } from '../errors.ts'
 import { checkKey } from '../keys.ts'
-import { type ByteRange, MAX_OBJECT_LENGTH, type Store, type StoredObject } from '../store.ts'
+import { type ByteRange, type GetOptions, MAX_OBJECT_LENGTH, type Store, type StoredObject } from '../store.ts'
 import { fileError } from './file-errors.ts'
 import { withTimeLimit } from './time-limit.ts'
 
@@ -77,19 +77,11 @@ export class DirectoryStore implements Store {
     }
   }
 
-  async get(
-    key: string,
-    range?: ByteRange,
-    options: { readonly signal?: AbortSignal; readonly maxLength?: number } = {},
-  ): Promise<Uint8Array> {
+  async get(key: string, range?: ByteRange, options: GetOptions = {}): Promise<Uint8Array> {
     return withTimeLimit(this.#timeLimit, `reading ${key}`, options.signal, () => this.#get(key, range, options))
   }
 
-  async #get(
-    key: string,
-    range: ByteRange | undefined,
-    options: { readonly signal?: AbortSignal; readonly maxLength?: number },
-  ): Promise<Uint8Array> {
+  async #get(key: string, range: ByteRange | undefined, options: GetOptions): Promise<Uint8Array> {
     try {
       const file = await open(join(this.#root, checkKey(key)), 'r')
       try {
@@ -101,7 +93,8 @@ export class DirectoryStore implements Store {
         if (range === undefined && length > (options.maxLength ?? MAX_OBJECT_LENGTH)) {
           throw new RepositoryError('OBJECT_TOO_LARGE', `${key} has ${length} bytes`, { key, length })
         }
-        const bytes = Buffer.allocUnsafeSlow(length)
+        const { into } = options
+        const bytes = into !== undefined && length <= into.length ? into.subarray(0, length) : Buffer.allocUnsafeSlow(length)
         let done = 0
         while (done < length) {
           options.signal?.throwIfAborted()

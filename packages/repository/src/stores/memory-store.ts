@@ -1,6 +1,6 @@
 import { RepositoryError } from '../errors.ts'
 import { checkKey } from '../keys.ts'
-import { type ByteRange, MAX_OBJECT_LENGTH, type Store, type StoredObject } from '../store.ts'
+import { type ByteRange, type GetOptions, MAX_OBJECT_LENGTH, type Store, type StoredObject } from '../store.ts'
 
 /** A store in memory, for tests. `objects` may be altered to play a damaged repository. */
 export class MemoryStore implements Store {
@@ -12,11 +12,7 @@ export class MemoryStore implements Store {
     this.objects.set(checkKey(key), Uint8Array.from(bytes))
   }
 
-  async get(
-    key: string,
-    range?: ByteRange,
-    options: { readonly signal?: AbortSignal; readonly maxLength?: number } = {},
-  ): Promise<Uint8Array> {
+  async get(key: string, range?: ByteRange, options: GetOptions = {}): Promise<Uint8Array> {
     options.signal?.throwIfAborted()
     const bytes = this.objects.get(checkKey(key))
     if (bytes === undefined) throw new RepositoryError('OBJECT_NOT_FOUND', `${key} is not in the store`, { key })
@@ -27,7 +23,10 @@ export class MemoryStore implements Store {
     }
     if (range.offset + range.length > bytes.length)
       throw new RepositoryError('RANGE_INVALID', `${key} ends before the range asked for`, { key })
-    return bytes.slice(range.offset, range.offset + range.length)
+    const wanted = bytes.subarray(range.offset, range.offset + range.length)
+    if (options.into === undefined || wanted.length > options.into.length) return wanted.slice()
+    options.into.set(wanted)
+    return options.into.subarray(0, wanted.length)
   }
 
   async *list(prefix: string, options: { readonly signal?: AbortSignal } = {}): AsyncIterable<StoredObject> {

@@ -25,6 +25,19 @@ export function testStore(name: string, make: () => Promise<Store | string>): vo
       })
     }
 
+    check('gives bytes in a buffer of the caller that is long enough, and touches nothing behind them', async store => {
+      const bytes = randomBytes(200_000)
+      const key = `${prefix}packs/ab/into`
+      await store.put(key, bytes)
+      const into = Buffer.alloc(150_000, 7)
+      const part = await store.get(key, { offset: 1000, length: 100_000 }, { into })
+      expect(Buffer.compare(part, bytes.subarray(1000, 101_000))).toBe(0)
+      expect(into.subarray(100_000).every(byte => byte === 7)).toBe(true)
+      const whole = await store.get(key, undefined, { into })
+      expect(Buffer.compare(whole, bytes)).toBe(0)
+      await fails('RANGE_INVALID', store.get(key, { offset: 199_999, length: 2 }, { into }))
+    })
+
     check('gives back what was put, whole and in parts', async store => {
       const bytes = randomBytes(300_000)
       await store.put(`${prefix}packs/ab/one`, bytes)

@@ -28,7 +28,8 @@ export async function readAll(repository: Repository, page: Page, options: ReadB
   const found = new Map<number, BlockResult>()
   for await (const result of repository.readBlocks(requests, options)) {
     if (found.has(result.index)) throw new Error(`block ${result.index} came twice`)
-    found.set(result.index, result)
+    // Its bytes are used again for the next one.
+    found.set(result.index, result.bytes === undefined ? result : { index: result.index, bytes: Uint8Array.from(result.bytes) })
   }
   return found
 }

@@ -1,15 +1,14 @@
 import { hash } from 'node:crypto'
 import { type Dispatcher, Pool } from 'undici'
 import { RepositoryError } from '../../errors.ts'
-import { type ByteRange, MAX_OBJECT_LENGTH } from '../../store.ts'
+import { type ByteRange, type GetOptions, MAX_OBJECT_LENGTH } from '../../store.ts'
 import { withRetries } from '../retry.ts'
+import { type Answer, type AnswerHead, isGood, receiveAnswer } from './receive-answer.ts'
 import type { S3Counters } from './s3-counters.ts'
 import { connectionError, parseErrorDocument, s3Error } from './s3-errors.ts'
 import { objectOrigin, objectPath, type S3Target } from './s3-target.ts'
 import { EMPTY_HASH, signRequest } from './sigv4.ts'
 
-/** Of an error answer so much is read. */
-const MAX_ERROR_LENGTH = 16 * 1024
 const CONNECT_TIMEOUT_MS = 10_000
 
 interface ObjectRequest {
@@ -17,7 +16,7 @@ interface ObjectRequest {
   readonly key: string
   readonly headers: Readonly<Record<string, string>>
   readonly payloadHash: string
-  readonly body: Uint8Array | undefined
+  readonly body: Uint8Array | null
   readonly signal: AbortSignal | undefined
 }
 
@@ -46,20 +45,23 @@ export class S3Objects {
 
   async put(key: string, body: Uint8Array, sha256: string | undefined, signal: AbortSignal | undefined): Promise<void> {
     const payloadHash = sha256 ?? hash('sha256', body, 'hex')
-    await this.#request({ method: 'PUT', key, headers: {}, payloadHash, body, signal }, async response => {
-      await response.body.dump()
+    // Nobody needs what a good answer says.
+    await this.#request({ method: 'PUT', key, headers: {}, payloadHash, body, signal }, undefined, () => {
       this.#counters.bytesOut += body.length
     })
   }
 
-  get(key: string, range: ByteRange | undefined, maxLength: number | undefined, signal: AbortSignal | undefined): Promise<Uint8Array> {
+  /** @param into is filled and answered (a view of it), when all fits; else a new buffer is */
+  get(key: string, range: ByteRange | undefined, { into, maxLength = MAX_OBJECT_LENGTH, signal }: GetOptions): Promise<Uint8Array> {
     const headers: Record<string, string> = {}
     if (range !== undefined) headers.range = `bytes=${range.offset}-${range.offset + range.length - 1}`
-    return this.#request({ method: 'GET', key, headers, payloadHash: EMPTY_HASH, body: undefined, signal }, async response => {
-      const length = expectedLength(key, response, range, maxLength ?? MAX_OBJECT_LENGTH)
-      const bytes = await readExactly(key, response.body, length)
-      this.#counters.bytesIn += length
-      return bytes
+    const request: ObjectRequest = { method: 'GET', key, headers, payloadHash: EMPTY_HASH, body: null, signal }
+    const bytesFor = (head: AnswerHead): Uint8Array => {
+      const length = expectedLength(key, head, range, maxLength)
+      return into !== undefined && length <= into.length ? into.subarray(0, length) : Buffer.allocUnsafeSlow(length)
+    }
+    return this.#request(request, bytesFor, bytes => {
+      this.#counters.bytesIn += bytes.length
     })
   }
 
@@ -67,8 +69,12 @@ export class S3Objects {
     return this.#pool.destroy()
   }
 
-  /** Send with retries; `read` gets a good answer and must use its body up. */
-  #request<T>(request: ObjectRequest, read: (response: Dispatcher.ResponseData) => Promise<T>): Promise<T> {
+  /** Send with retries. `bytesFor` says where the body of a good answer goes; without it, it is passed over. */
+  #request(
+    request: ObjectRequest,
+    bytesFor: ((head: AnswerHead) => Uint8Array) | undefined,
+    onDone: (bytes: Uint8Array) => void,
+  ): Promise<Uint8Array> {
     const { attempts, backoff, requestTimeout } = this.#target
     const { key, method, signal } = request
     const doing = `${method} ${key}`
@@ -77,14 +83,13 @@ export class S3Objects {
     }
     return withRetries({ attempts, backoff, signal, onRetry }, async () => {
       const timeout = AbortSignal.timeout(requestTimeout)
-      let response: Dispatcher.ResponseData | undefined
       try {
-        response = await this.#send(request, signal === undefined ? timeout : AbortSignal.any([signal, timeout]))
-        if (response.statusCode === 200 || response.statusCode === 206) return await read(response)
-        throw await answerError(doing, key, response)
+        const limited = signal === undefined ? timeout : AbortSignal.any([signal, timeout])
+        const answer = await receiveAnswer(this.#pool, this.#signed(request), { doing, key, bytesFor, signal: limited })
+        if (!isGood(answer.head)) throw answerError(doing, key, answer)
+        onDone(answer.bytes)
+        return answer.bytes
       } catch (error) {
-        // What was not read of the answer is of no use; its connection neither.
-        response?.body.on('error', () => {}).destroy()
         signal?.throwIfAborted()
         if (timeout.aborted) throw connectionError(doing, new Error(`no answer in ${requestTimeout} ms`), { key })
         throw connectionError(doing, error, { key })
@@ -92,26 +97,26 @@ export class S3Objects {
     })
   }
 
-  #send({ method, key, headers, payloadHash, body }: ObjectRequest, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+  #signed({ method, key, headers, payloadHash, body }: ObjectRequest): Dispatcher.DispatchOptions {
     const { credentials, region } = this.#target
     const path = objectPath(this.#target, key)
     const toSign = { method, path, query: '', headers: { host: this.#host, ...headers }, payloadHash }
     const signed = signRequest(toSign, credentials, { region, service: 's3', time: new Date() })
     this.#counters[method === 'PUT' ? 'puts' : 'gets'] += 1
-    return this.#pool.request({ method, path, headers: signed, body: body ?? null, signal })
+    return { method, path, headers: signed, body }
   }
 }
 
 /** How many bytes a GET answer has to have. */
-function expectedLength(key: string, response: Dispatcher.ResponseData, range: ByteRange | undefined, maxLength: number): number {
+function expectedLength(key: string, response: AnswerHead, range: ByteRange | undefined, maxLength: number): number {
   const length = Number(response.headers['content-length'] ?? Number.NaN)
   if (!Number.isSafeInteger(length)) throw new RepositoryError('STORE_UNAVAILABLE', `GET ${key}: the answer has no length`, { key })
   if (range === undefined) {
-    if (response.statusCode !== 200) throw new RepositoryError('STORE_TRUNCATED', `GET ${key}: a part came instead of the whole`, { key })
+    if (response.status !== 200) throw new RepositoryError('STORE_TRUNCATED', `GET ${key}: a part came instead of the whole`, { key })
     if (length > maxLength) throw new RepositoryError('OBJECT_TOO_LARGE', `${key} has ${length} bytes`, { key, length })
     return length
   }
-  if (response.statusCode !== 206) throw new RepositoryError('STORE_UNAVAILABLE', `GET ${key}: the store ignored the range`, { key })
+  if (response.status !== 206) throw new RepositoryError('STORE_UNAVAILABLE', `GET ${key}: the store ignored the range`, { key })
   // A range that begins in the object and ends past it is answered with what there is.
   const [, first, last] = /^bytes (\d+)-(\d+)\//.exec(String(response.headers['content-range'] ?? '')) ?? []
   const whole = Number(first) === range.offset && Number(last) - Number(first) + 1 === length
@@ -122,33 +127,9 @@ function expectedLength(key: string, response: Dispatcher.ResponseData, range: B
   return length
 }
 
-async function readExactly(key: string, body: AsyncIterable<Uint8Array>, length: number): Promise<Uint8Array> {
-  const bytes = Buffer.allocUnsafeSlow(length)
-  let done = 0
-  try {
-    for await (const chunk of body) {
-      if (done + chunk.length > length) throw new RepositoryError('STORE_TRUNCATED', `GET ${key}: more bytes came than announced`, { key })
-      bytes.set(chunk, done)
-      done += chunk.length
-    }
-  } catch (cause) {
-    if (cause instanceof RepositoryError || (cause as Error).name === 'AbortError' || (cause as Error).name === 'TimeoutError') throw cause
-    throw new RepositoryError('STORE_TRUNCATED', `GET ${key}: the connection ended after ${done} of ${length} bytes`, { key }, { cause })
-  }
-  if (done < length) throw new RepositoryError('STORE_TRUNCATED', `GET ${key}: ${done} of ${length} bytes came`, { key })
-  return bytes
-}
-
-async function answerError(doing: string, key: string, response: Dispatcher.ResponseData): Promise<RepositoryError> {
-  const parts: Uint8Array[] = []
-  let length = 0
-  for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
-    parts.push(chunk)
-    length += chunk.length
-    if (length > MAX_ERROR_LENGTH) break
-  }
-  const document = parseErrorDocument(Buffer.concat(parts).toString('utf8'))
-  const retryAfter = Number(response.headers['retry-after'] ?? Number.NaN)
-  const failure = { status: response.statusCode, ...document, ...(retryAfter >= 0 ? { retryAfterMs: retryAfter * 1000 } : {}) }
+function answerError(doing: string, key: string, { head, bytes }: Answer): RepositoryError {
+  const document = parseErrorDocument(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8'))
+  const retryAfter = Number(head.headers['retry-after'] ?? Number.NaN)
+  const failure = { status: head.status, ...document, ...(retryAfter >= 0 ? { retryAfterMs: retryAfter * 1000 } : {}) }
   return s3Error(doing, failure, { key })
 }

@@ -178,3 +178,23 @@ describe('URLs and settings that cannot be', () => {
     expect(error.message).not.toContain('secret=')
   })
 })
+
+test('a get that was given up writes nothing into its buffer any more', async () => {
+  const into = Buffer.alloc(bytes.length)
+  const stop = new AbortController()
+  let more: (() => void) | undefined
+  server.faults.push((_request, response, object = Buffer.alloc(0)) => {
+    response.on('error', () => {})
+    response.writeHead(200, { 'content-length': object.length })
+    response.write(object.subarray(0, 100))
+    more = () => response.end(object.subarray(100))
+  })
+  const getting = store.get('one', undefined, { into, signal: stop.signal })
+  await expect.poll(() => into[0]).toBe(bytes[0])
+  stop.abort(new Error('given up'))
+  await expect(getting).rejects.toThrow('given up')
+  into.fill(0)
+  more?.()
+  await store.get('one')
+  expect(into.every(byte => byte === 0)).toBe(true)
+})

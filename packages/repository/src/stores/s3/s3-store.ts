@@ -1,7 +1,7 @@
 import { RepositoryError } from '../../errors.ts'
 import { checkKey } from '../../keys.ts'
 import type { StoreSettings } from '../../open-store.ts'
-import type { ByteRange, Store, StoredObject } from '../../store.ts'
+import type { ByteRange, GetOptions, Store, StoredObject } from '../../store.ts'
 import { S3Control } from './s3-control.ts'
 import { newS3Counters, type S3Counters } from './s3-counters.ts'
 import { S3Objects } from './s3-objects.ts'
@@ -40,12 +40,8 @@ export class S3Store implements Store {
     await this.#objects.put(checkKey(key), bytes, options.sha256, options.signal)
   }
 
-  async get(
-    key: string,
-    range?: ByteRange,
-    options: { readonly signal?: AbortSignal; readonly maxLength?: number } = {},
-  ): Promise<Uint8Array> {
-    return this.#objects.get(checkKey(key), range, options.maxLength, options.signal)
+  async get(key: string, range?: ByteRange, options: GetOptions = {}): Promise<Uint8Array> {
+    return this.#objects.get(checkKey(key), range, options)
   }
 
   list(prefix: string, options: { readonly signal?: AbortSignal } = {}): AsyncIterable<StoredObject> {
