@@ -1,18 +1,28 @@
-export type { Catalog, MadePlan, NewImage, SeenVm } from './catalog.ts'
+export type { Catalog, MadePlan, NewImage, SeenDisk, SeenVm } from './catalog.ts'
 export { type CatalogClientOptions, createCatalogClient } from './client.ts'
 export { CATALOG_ERRORS, CatalogError, type CatalogErrorCode, isCatalogErrorCode } from './errors.ts'
 export {
   type BackupOptions,
   ENDED_STATES,
   type Image,
+  type NewPlatform,
   type NewRange,
   type Outcome,
   type ParentPoint,
   type Platform,
+  type PlatformLimits,
+  type PlatformPressure,
   type PlatformWithCredentials,
   type PointImage,
+  PRESSURE_MAX,
+  PRESSURE_REASONS,
+  PRIORITIES,
+  type PressureReason,
+  type Priority,
+  RANGE_TIMES,
   type RangeForWork,
   type RangeResult,
+  type RangeTime,
   type RestoreOptions,
   type RestorePoint,
   RUN_STATES,
