@@ -130,7 +130,7 @@ export function result(over: Partial<RangeResult> = {}): RangeResult {
       { key: `maps/aa/${randomUUID()}`, size: 100, kind: 'map' },
     ],
     damage: [],
-    time: { source: 1, cpu: 1, store: 1 },
+    time: { source: 1, throttle: 0, cpu: 1, store: 1 },
     ...over,
   }
 }
