@@ -5,6 +5,7 @@ export {
   type BackupOptions,
   ENDED_STATES,
   type Image,
+  LIMIT_RANGES,
   type NewPlatform,
   type NewRange,
   type Outcome,

@@ -14,7 +14,7 @@ import type {
   RunResources,
   SealRequest,
 } from './types.ts'
-import { PRESSURE_REASONS, PRIORITIES } from './types.ts'
+import { LIMIT_RANGES, PRESSURE_REASONS, PRIORITIES } from './types.ts'
 
 /** JSON Schemas of what services send to the catalog. Every length is bounded. */
 
@@ -56,16 +56,6 @@ export const newPlatform = matching<NewPlatform>()(
     credentials: Type.Union([Type.Object({ username: name(), password: name() }), Type.Object({ accessKey: name(), secretKey: name() })]),
   }),
 )
-
-/** What any platform can be told to bear; the upper ends only keep typing errors out. */
-export const LIMIT_RANGES = {
-  runs: { minimum: 1, maximum: 10_000 },
-  runsPerHost: { minimum: 1, maximum: 10_000 },
-  openDisksPerHost: { minimum: 1, maximum: 10_000 },
-  openDisksPerDatastore: { minimum: 1, maximum: 10_000 },
-  /** Below this, a single read of 2 MiB would take so long that its range counts as stalled. */
-  bytesPerSecond: { minimum: 1024 * 1024, maximum: 1024 ** 4 },
-} as const satisfies Record<keyof PlatformLimits, { minimum: number; maximum: number }>
 
 export const platformLimits = matching<Partial<PlatformLimits>>()(
   Type.Object(

@@ -46,6 +46,16 @@ export interface PlatformLimits {
   readonly bytesPerSecond: number | null
 }
 
+/** What any platform can be told to bear; the upper ends only keep typing errors out. */
+export const LIMIT_RANGES = {
+  runs: { minimum: 1, maximum: 10_000 },
+  runsPerHost: { minimum: 1, maximum: 10_000 },
+  openDisksPerHost: { minimum: 1, maximum: 10_000 },
+  openDisksPerDatastore: { minimum: 1, maximum: 10_000 },
+  /** Below this, a single read of 2 MiB would take so long that its range counts as stalled. */
+  bytesPerSecond: { minimum: 1024 * 1024, maximum: 1024 ** 4 },
+} as const satisfies Record<keyof PlatformLimits, { minimum: number; maximum: number }>
+
 export const PRESSURE_REASONS = ['throttled', 'slow'] as const
 /** `throttled`: it answered that there are too many calls. `slow`: it took long for one. */
 export type PressureReason = (typeof PRESSURE_REASONS)[number]

@@ -34,7 +34,8 @@ afterAll(() => closer.close())
 async function work(address: DiskAddress, stallMs: number): Promise<RangeResult | undefined> {
   let reported: RangeResult | undefined
   const catalog = {
-    getRange: async () => ({ id: 'range', index: 0, diskId: 'virtio0', state: 'queued', runState: 'copying' }) as unknown as RangeForWork,
+    getRange: async () =>
+      ({ id: 'range', index: 0, diskId: 'virtio0', state: 'queued', runState: 'copying', bytesPerSecond: null }) as unknown as RangeForWork,
     progressRange: async () => ({ cancelRequested: false }),
     completeRange: async (_: string, result: RangeResult) => {
       reported = result

@@ -11,8 +11,8 @@ import { watchProgress } from './watch-progress.ts'
 
 /** What differs between reading and writing ranges. */
 export interface RangeWork<Task extends LaneTask> {
-  /** What the lane is to do, but for the disk's address. */
-  plan(range: RangeForWork, catalog: Catalog): Promise<Omit<Task, 'disk'>>
+  /** What the lane is to do, but for the disk's address and how fast it may be used. */
+  plan(range: RangeForWork, catalog: Catalog): Promise<Omit<Task, keyof LaneTask>>
   /** What people should know of the result, to be noted at the run. */
   notes(range: RangeForWork, result: RangeResult): Iterable<string>
   /** The line of the log when a range is done. */
@@ -51,7 +51,7 @@ export async function workOnRange<Task extends LaneTask>(
   const started = performance.now()
   const watch = watchProgress(range, catalog, signal, stallMs)
   try {
-    const result = await lanes.run({ ...plan, disk } as Task, watch)
+    const result = await lanes.run({ ...plan, disk, bytesPerSecond: range.bytesPerSecond } as Task, watch)
     // Before the report: the last one moves the run on, and a run that ends takes no more notes.
     for (const note of work.notes(range, result)) await catalog.addNote(range.runId, note)
     const { accepted } = await catalog.completeRange(rangeId, result)

@@ -100,7 +100,7 @@ async function open(options: StandaloneOptions, closer: Closer): Promise<Standal
     catalog,
     queue,
     repository,
-    openPlatform: (connection: Parameters<typeof openPlatform>[0]) => openPlatform(connection, { log }),
+    openPlatform: (...[connection, options]: Parameters<typeof openPlatform>) => openPlatform(connection, { log, ...options }),
     log,
     metrics,
   }
