@@ -68,7 +68,7 @@ export async function workOnRange<Task extends LaneTask>(
 
 /**
  * May another attempt succeed? A server that answered with an error, or broke the protocol, is asked again over a new connection. A lost
- * lease does not come back.
+ * lease of a restore does not come back; that of a backup is the business of whoever renews leases.
  */
 export const isPassingForRange: IsPassing = (error, { retryable }) => {
   if (hasCode(error, 'LEASE_LOST')) return false

@@ -30,6 +30,7 @@ export class MemoryCatalog {
   point: RestorePoint | null = null
   pointConfig: Awaited<ReturnType<Catalog['getPointConfig']>> | null = null
   sealed: SealRequest | null = null
+  requeued = 0
 
   constructor(run: Partial<RunForWork> & Pick<RunForWork, 'id' | 'kind'>) {
     this.run = {
@@ -81,7 +82,7 @@ export class MemoryCatalog {
     if (another && (this.run.state === 'copying' || this.run.state === 'sealing')) throw this.#changed()
     if (another && snapshotId !== null && this.run.state === 'preparing') this.#deletePlan()
     if (!ENDED_STATES.includes(this.run.state)) this.#set({ resources: { ...this.run.resources, ...resources } })
-    if (this.#isOver()) throw this.#over()
+    if (this.#isOver() && Object.values(resources).some(value => value !== null)) throw this.#over()
   }
 
   async recordSnapshot(
@@ -185,6 +186,10 @@ export class MemoryCatalog {
     const rootKey = this.roots.get(imageId)
     if (rootKey === undefined) throw new CatalogError('NOT_FOUND', 'no image')
     return { rootKey, restorePointId: this.pointOfRoots }
+  }
+
+  async requeue(): Promise<void> {
+    this.requeued += 1
   }
 
   async activeLeases(): ReturnType<Catalog['activeLeases']> {
