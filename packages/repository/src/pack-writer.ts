@@ -22,9 +22,9 @@ export interface WrittenObject<Kind extends 'pack' | 'map' = 'pack' | 'map'> {
 }
 
 export interface PackWriterOptions {
-  /** A pack is sent when it holds that many bytes. Default 32 MiB, at most 1 GiB. */
+  /** A pack is sent when it holds that many bytes. Default 24 MiB, at most 1 GiB. */
   readonly targetSize?: number
-  /** Packs being sent at the same time; `add` waits when there are that many. Default 2. */
+  /** Packs being sent at the same time; `add` waits when there are that many. Default 1: one is sent while the next is filled. */
   readonly maxPending?: number
   readonly signal?: AbortSignal
 }
@@ -75,9 +75,9 @@ export class PackWriter {
     this.#store = store
     this.#compressor = compressor
     this.#buffers = buffers
-    this.#targetSize = options.targetSize ?? 32 * MiB
+    this.#targetSize = options.targetSize ?? 24 * MiB
     if (!(this.#targetSize > 0 && this.#targetSize <= MAX_TARGET)) throw new RangeError('the target size of packs is above 1 GiB')
-    this.#maxPending = options.maxPending ?? 2
+    this.#maxPending = options.maxPending ?? 1
     this.#signal = options.signal === undefined ? this.#abort.signal : AbortSignal.any([this.#abort.signal, options.signal])
   }
 

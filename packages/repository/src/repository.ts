@@ -65,8 +65,8 @@ export async function openRepository(store: Store, options: OpenRepositoryOption
 const CACHED_REFS = 600_000
 /** 64 B a page: enough for 1 PiB at the default block size. */
 const MAX_ROOT_LENGTH = 256 * 1024 * 1024
-/** One writer fills one and sends two. */
-const KEPT_BUFFERS = 3
+/** One writer fills one and sends one. */
+const KEPT_BUFFERS = 2
 
 /** Bytes: a default read has five gets of 4 MiB at hand, an extraction several small ones. */
 const KEPT_FOR_READING = 48 * 1024 * 1024
