@@ -13,7 +13,7 @@ let vmId: string
 let platformVmId: string
 
 beforeAll(async () => {
-  system = await startSystem({ platformArgs: ['--faults'] })
+  system = await startSystem({ platformArgs: ['--faults'], standalone: { renewSeconds: 2 } })
   ;({ vmId, platformVmId } = await system.createVm('app-1', [{ id: 'virtio0', size: SIZE }]))
   const disk = await system.guest(platformVmId, 'virtio0')
   for (let offset = 0; offset < SIZE; offset += 4 * MiB) await disk.write(offset, noise(`at ${offset}`, 4 * MiB))

@@ -2,6 +2,7 @@ export type { Catalog, MadePlan, NewImage, SeenDisk, SeenVm } from './catalog.ts
 export { type CatalogClientOptions, createCatalogClient } from './client.ts'
 export { CATALOG_ERRORS, CatalogError, type CatalogErrorCode, isCatalogErrorCode } from './errors.ts'
 export {
+  type AttemptEnd,
   type BackupOptions,
   ENDED_STATES,
   type Image,
@@ -22,6 +23,7 @@ export {
   type Priority,
   RANGE_TIMES,
   type RangeForWork,
+  type RangeNext,
   type RangeResult,
   type RangeTime,
   type RestoreOptions,
@@ -35,5 +37,6 @@ export {
   type RunStep,
   type RunTotals,
   type SealRequest,
+  type TakenRange,
   type Vm,
 } from './types.ts'

@@ -3,6 +3,7 @@ import { FULL_REASONS, type FullReason } from '@varve/planning'
 import { type Static, Type } from '@varve/runtime'
 import type { MadePlan, NewImage, SeenVm } from './catalog.ts'
 import type {
+  AttemptEnd,
   BackupOptions,
   NewPlatform,
   NewRange,
@@ -173,6 +174,10 @@ export const rangeResult = matching<RangeResult>()(
     time: Type.Object({ source: milliseconds(), throttle: milliseconds(), cpu: milliseconds(), store: milliseconds() }),
   }),
 )
+
+export const attemptId = () => Type.String({ pattern: '^[0-9a-f]{24}$' })
+export const worker = () => Type.String({ minLength: 1, maxLength: 200 })
+export const attemptEnd = matching<AttemptEnd>()(Type.Union([Type.Literal('failed'), Type.Literal('handed-back')]))
 
 export const progress = matching<{ read: number; written: number }>()(Type.Object({ read: bytes(), written: bytes() }))
 

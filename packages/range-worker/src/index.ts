@@ -19,4 +19,4 @@ export {
 } from './settings.ts'
 export { type RangeJob, type RangeWorkerDeps, startRangeWorker } from './start-range-worker.ts'
 export { Throttle } from './throttle.ts'
-export { isPassingForRange, type RangeDeps, type RangeWork, workOnRange } from './work-on-range.ts'
+export { type AttemptedRange, isPassingForRange, type RangeDeps, type RangeWork, workOnRange } from './work-on-range.ts'

@@ -5,6 +5,9 @@ import { type FromLane, LaneError, type LaneSettings, type LaneTask, type RangeP
 /** A lane that does not let go of an aborted range, or does not end, within this time is ended by force. */
 const GRACE_MS = 10_000
 
+/** What is young in a lane is small and short-lived (bytes are outside of the heap); by default V8 lets it grow to 48 MB before it looks. */
+const YOUNG_MB = 8
+
 export interface LaneCall {
   readonly signal: AbortSignal
   /** Called twice a second; `steps` stays the same as long as nothing moves. */
@@ -70,7 +73,11 @@ export class LanePool<Task extends LaneTask, Result> {
   }
 
   #start(): Lane<Result> {
-    const worker = new Worker(this.#file, { workerData: this.#settings, name: 'lane' })
+    const worker = new Worker(this.#file, {
+      workerData: this.#settings,
+      name: 'lane',
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
+    })
     const lane: Lane<Result> = { worker, busy: false, waiting: new Map() }
     let cause: unknown
     worker.on('message', (message: FromLane<Result>) => receive(lane, message))

@@ -1,7 +1,7 @@
 import { type BlockLocation, CODECS, type Codec, MAX_BLOCK_SIZE } from '@varve/block-map'
 import { type BlockCompressor, compressBound } from './codec/codec.ts'
 import { RepositoryError } from './errors.ts'
-import { newObjectId, packKey } from './keys.ts'
+import { type NewObjectId, packKey } from './keys.ts'
 import type { PackBuffers } from './pack-buffers.ts'
 import {
   finishPack,
@@ -22,9 +22,9 @@ export interface WrittenObject<Kind extends 'pack' | 'map' = 'pack' | 'map'> {
 }
 
 export interface PackWriterOptions {
-  /** A pack is sent when it holds that many bytes. Default 32 MiB, at most 1 GiB. */
+  /** A pack is sent when it holds that many bytes. Default 24 MiB, at most 1 GiB. */
   readonly targetSize?: number
-  /** Packs being sent at the same time; `add` waits when there are that many. Default 2. */
+  /** Packs being sent at the same time; `add` waits when there are that many. Default 1: one is sent while the next is filled. */
   readonly maxPending?: number
   readonly signal?: AbortSignal
 }
@@ -54,6 +54,7 @@ interface OpenPack {
  */
 export class PackWriter {
   readonly #store: Store
+  readonly #newId: NewObjectId
   readonly #compressor: BlockCompressor | undefined
   readonly #buffers: PackBuffers
   readonly #targetSize: number
@@ -71,13 +72,20 @@ export class PackWriter {
   #rawBytes = 0
   #waitMs = 0
 
-  constructor(store: Store, compressor: BlockCompressor | undefined, buffers: PackBuffers, options: PackWriterOptions = {}) {
+  constructor(
+    store: Store,
+    newId: NewObjectId,
+    compressor: BlockCompressor | undefined,
+    buffers: PackBuffers,
+    options: PackWriterOptions = {},
+  ) {
     this.#store = store
+    this.#newId = newId
     this.#compressor = compressor
     this.#buffers = buffers
-    this.#targetSize = options.targetSize ?? 32 * MiB
+    this.#targetSize = options.targetSize ?? 24 * MiB
     if (!(this.#targetSize > 0 && this.#targetSize <= MAX_TARGET)) throw new RangeError('the target size of packs is above 1 GiB')
-    this.#maxPending = options.maxPending ?? 2
+    this.#maxPending = options.maxPending ?? 1
     this.#signal = options.signal === undefined ? this.#abort.signal : AbortSignal.any([this.#abort.signal, options.signal])
   }
 
@@ -151,7 +159,7 @@ export class PackWriter {
       if (this.#pending.size >= this.#maxPending) return false
       this.#send()
     }
-    const packId = newObjectId()
+    const packId = this.#newId()
     const buffer = this.#buffers.take(packCapacity(this.#targetSize))
     writePackHeader(buffer, packId)
     // The footer is gathered at the far end of the same buffer.

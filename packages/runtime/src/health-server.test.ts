@@ -33,6 +33,14 @@ test('a process is alive from the start, and ready when all that it needs answer
   expect(await get('/readyz')).toMatchObject({ status: 200 })
 })
 
+test('a service that still starts is not ready, though all that it needs answers', async () => {
+  const starting = new Readiness(['queue'], { starting: true })
+  starting.set('queue', async () => {})
+  expect(await starting.report()).toEqual({ ready: false, missing: [] })
+  starting.started()
+  expect(await starting.report()).toEqual({ ready: true, missing: [] })
+})
+
 test('a check that hangs is given up within the bound, and not started a second time', async () => {
   let started = 0
   let release = (): void => {}

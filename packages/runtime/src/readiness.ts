@@ -29,8 +29,11 @@ interface Known {
 export class Readiness {
   readonly #known: ReadonlyMap<string, Known>
   readonly #boundMs: number
+  #starting: boolean
 
-  constructor(names: readonly string[], options: { readonly boundMs?: number } = {}) {
+  /** `starting`: not ready, whatever answers, until `started` is called. */
+  constructor(names: readonly string[], options: { readonly boundMs?: number; readonly starting?: boolean } = {}) {
+    this.#starting = options.starting ?? false
     this.#known = new Map(names.map(name => [name, { check: undefined, running: undefined, answeredAt: Number.NEGATIVE_INFINITY }]))
     this.#boundMs = options.boundMs ?? BOUND_MS
   }
@@ -42,12 +45,17 @@ export class Readiness {
     known.check = check
   }
 
+  /** From now on the service itself does what it is asked. */
+  started(): void {
+    this.#starting = false
+  }
+
   /** Ask all of them, side by side, each within the bound. */
   async report(): Promise<ReadinessReport> {
     const names = [...this.#known.keys()]
     const answers = await Promise.all([...this.#known.values()].map(known => this.#answers(known)))
     const missing = names.filter((_, i) => !answers[i])
-    return { ready: missing.length === 0, missing }
+    return { ready: missing.length === 0 && !this.#starting, missing }
   }
 
   async #answers(known: Known): Promise<boolean> {

@@ -57,7 +57,7 @@ export function runService<Config extends ServiceConfig>(
     }
     stopWithin(config.VARVE_STOP_SECONDS)
     const log = createLogger(name, config.VARVE_LOG_LEVEL)
-    const readiness = new Readiness(needs)
+    const readiness = new Readiness(needs, { starting: true })
     const metrics = Metrics.ofProcess(name)
     if (config.VARVE_HEALTH_LISTEN !== '') {
       const health = await startHealthServer({ listen: config.VARVE_HEALTH_LISTEN, readiness, metrics, log })
@@ -65,6 +65,8 @@ export function runService<Config extends ServiceConfig>(
     }
     const graceMs = Math.max(config.VARVE_STOP_SECONDS * 1000 - HAND_BACK_MS, 0)
     await open({ config, closer, log, readiness, metrics, graceMs })
+    // Not before: what it needs may answer while it does not listen yet.
+    readiness.started()
     log.info('ready')
   })
 }

@@ -28,7 +28,15 @@ afterAll(async () => {
 
 function task(exportName: string, bytesPerSecond: number | null = null): ReadTask {
   const disk = world.address(exportName)
-  return { diskSize: SIZE, blockSize: 64 * KiB, extents: [{ offset: 0, length: SIZE }], parentRootKey: null, disk, bytesPerSecond }
+  return {
+    diskSize: SIZE,
+    blockSize: 64 * KiB,
+    extents: [{ offset: 0, length: SIZE }],
+    parentRootKey: null,
+    attemptId: randomBytes(12).toString('hex'),
+    disk,
+    bytesPerSecond,
+  }
 }
 
 const call = { signal: new AbortController().signal, onProgress: () => {} }

@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
   addVm,
+  complete,
   copyingBackup,
   fullImage,
   PLATFORM,
   rangeIds,
-  result,
   sealedBackup,
   startTestCatalog,
   startTestPostgres,
@@ -102,13 +102,13 @@ test('reports raise the pressure once in five seconds, and what a range may use 
   const vmId = await addVm(t.catalog)
   const { run } = await copyingBackup(t.catalog, vmId, 1)
   const [rangeId] = await rangeIds(t, run.id)
-  expect((await t.catalog.getRange(rangeId!)).bytesPerSecond).toBe(null)
+  expect((await t.catalog.takeRange(rangeId!, 'a worker')).bytesPerSecond).toBe(null)
   await t.catalog.setPlatformLimits(run.platformId, { bytesPerSecond: 80_000_000 })
-  expect((await t.catalog.getRange(rangeId!)).bytesPerSecond).toBe(80_000_000)
+  expect((await t.catalog.takeRange(rangeId!, 'a worker')).bytesPerSecond).toBe(80_000_000)
 
   await Promise.all(Array.from({ length: 5 }, () => t.catalog.reportPressure(run.platformId, 'throttled')))
   expect((await t.catalog.getPlatform(run.platformId)).pressure).toMatchObject({ level: 1, reason: 'throttled', at: expect.any(String) })
-  expect((await t.catalog.getRange(rangeId!)).bytesPerSecond).toBe(40_000_000)
+  expect((await t.catalog.takeRange(rangeId!, 'a worker')).bytesPerSecond).toBe(40_000_000)
 
   const later = (seconds: number): Promise<unknown> =>
     t.sql.query(`update varve.platforms set pressure_at = pressure_at - make_interval(secs => $2) where id = $1`, [run.platformId, seconds])
@@ -119,7 +119,7 @@ test('reports raise the pressure once in five seconds, and what a range may use 
   expect((await t.catalog.getPlatform(run.platformId)).pressure.level).toBe(1)
   await later(60)
   expect((await t.catalog.getPlatform(run.platformId)).pressure).toEqual({ level: 0, reason: null, at: null })
-  expect((await t.catalog.getRange(rangeId!)).bytesPerSecond).toBe(80_000_000)
+  expect((await t.catalog.takeRange(rangeId!, 'a worker')).bytesPerSecond).toBe(80_000_000)
   await expect(t.catalog.reportPressure(NOBODY, 'slow')).rejects.toMatchObject({ code: 'NOT_FOUND' })
 })
 
@@ -169,8 +169,8 @@ test('a run tells what its ranges waited for most', async () => {
   const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), 3)
   expect(run.bottleneck).toBe(null)
   const [a, b] = await rangeIds(t, run.id)
-  await t.catalog.completeRange(a!, result({ time: { source: 100, throttle: 0, cpu: 60, store: 5 } }))
+  await complete(t.catalog, a!, { time: { source: 100, throttle: 0, cpu: 60, store: 5 } })
   expect((await t.catalog.getRun(run.id)).bottleneck).toBe('source')
-  await t.catalog.completeRange(b!, result({ time: { source: 10, throttle: 900, cpu: 60, store: 5 } }))
+  await complete(t.catalog, b!, { time: { source: 10, throttle: 900, cpu: 60, store: 5 } })
   expect((await t.catalog.listRuns({ vmId: run.vmId }))[0]?.bottleneck).toBe('throttle')
 })
