@@ -1,5 +1,6 @@
 import type { ErrorReport } from '@varve/errors'
 import type {
+  AttemptEnd,
   BackupOptions,
   Image,
   NewRange,
@@ -7,7 +8,7 @@ import type {
   Platform,
   PlatformWithCredentials,
   PointImage,
-  RangeForWork,
+  RangeNext,
   RangeResult,
   RestoreOptions,
   RestorePoint,
@@ -18,6 +19,7 @@ import type {
   RunState,
   RunStep,
   SealRequest,
+  TakenRange,
   Vm,
 } from './types.ts'
 
@@ -121,14 +123,28 @@ export interface Catalog {
   planned(id: string, plan?: MadePlan): Promise<void>
   /** Forget the images and ranges stored so far, to plan anew. Nothing happens when the run has another snapshot than the given, or is planned already. */
   dropPlan(id: string, snapshotId: string | null): Promise<void>
-  getRange(id: string): Promise<RangeForWork>
   /**
-   * First report wins; later ones return `{ accepted: false }`. The very same report again (a lost answer) is accepted again, so that nobody
-   * takes its own objects for garbage. The last range moves the run on. RUN_ENDED when the run is no longer copying and the range is not done.
+   * Begin a try at a range: it is recorded before anything is written. `worker` (1..200 characters) names who tries and is used for one try only: under the
+   * same name again the answer is the same try, as long as it is open.
    */
-  completeRange(id: string, result: RangeResult): Promise<{ readonly accepted: boolean }>
-  /** Progress inside a range, for the eye only. */
-  progressRange(id: string, progress: { readonly read: number; readonly written: number }): Promise<{ readonly cancelRequested: boolean }>
+  takeRange(id: string, worker: string): Promise<TakenRange>
+  /**
+   * First report wins; later ones, and those of tries that were given up, return `{ accepted: false }`. The very same report again (a lost answer) is
+   * accepted again, so that nobody takes its own objects for garbage. The last range moves the run on. RUN_ENDED when the run is no longer copying and the
+   * range is not done; NOT_FOUND when the range has no such attempt; BAD_REQUEST when an object's id does not begin with the attempt's.
+   */
+  completeRange(id: string, attemptId: string, result: RangeResult): Promise<{ readonly accepted: boolean }>
+  /** A sign of life, how far the try is, and what to do next. RUN_ENDED; NOT_FOUND when the range has no such attempt. */
+  progressRange(
+    id: string,
+    attemptId: string,
+    progress: { readonly read: number; readonly written: number },
+  ): Promise<{ readonly next: RangeNext }>
+  /**
+   * A try is given up, and nothing is written under it any more. A range of a paused run goes back to `planned` when nobody else works on it; otherwise it stays
+   * in the queue. One that has ended already stays as it ended.
+   */
+  endAttempt(attemptId: string, end: AttemptEnd): Promise<void>
   /** The page references that the ranges of an image reported, in page order, as raw bytes (concatenated). */
   imagePages(imageId: string): Promise<Uint8Array>
   /** Keys of all packs and maps that the run's accepted ranges reported, with sizes. */

@@ -2,6 +2,7 @@ export type { Catalog, MadePlan, NewImage, SeenVm } from './catalog.ts'
 export { type CatalogClientOptions, createCatalogClient } from './client.ts'
 export { CATALOG_ERRORS, CatalogError, type CatalogErrorCode, isCatalogErrorCode } from './errors.ts'
 export {
+  type AttemptEnd,
   type BackupOptions,
   ENDED_STATES,
   type Image,
@@ -12,6 +13,7 @@ export {
   type PlatformWithCredentials,
   type PointImage,
   type RangeForWork,
+  type RangeNext,
   type RangeResult,
   type RestoreOptions,
   type RestorePoint,
@@ -24,5 +26,6 @@ export {
   type RunStep,
   type RunTotals,
   type SealRequest,
+  type TakenRange,
   type Vm,
 } from './types.ts'

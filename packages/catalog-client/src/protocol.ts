@@ -1,6 +1,8 @@
 import { Type } from '@varve/runtime'
 import type { Catalog } from './catalog.ts'
 import {
+  attemptEnd,
+  attemptId,
   backupOptions,
   errorReport,
   idempotencyKey,
@@ -19,6 +21,7 @@ import {
   seenVm,
   snapshot,
   snapshotId,
+  worker,
 } from './schemas.ts'
 
 /**
@@ -105,9 +108,10 @@ export const ROUTES: { readonly [M in CatalogMethod]: Route } = {
   closeRun: post('/runs/:id/close'),
   requeue: post('/runs/:id/requeue'),
 
-  getRange: get('/ranges/:id'),
-  completeRange: post('/ranges/:id/complete', { result: rangeResult }),
-  progressRange: post('/ranges/:id/progress', { progress }),
+  takeRange: post('/ranges/:id/take', { worker: worker() }),
+  completeRange: post('/ranges/:id/complete', { attemptId: attemptId(), result: rangeResult }),
+  progressRange: post('/ranges/:id/progress', { attemptId: attemptId(), progress }),
+  endAttempt: post('/attempts/end', { attemptId: attemptId(), end: attemptEnd }),
 
   imagePages: { ...get('/images/:id/pages'), answer: 'bytes' },
   getImageRoot: get('/images/:id/root'),

@@ -2,7 +2,16 @@ import type { ErrorReport } from '@varve/errors'
 import { FULL_REASONS, type FullReason } from '@varve/planning'
 import { type Static, Type } from '@varve/runtime'
 import type { MadePlan, NewImage, SeenVm } from './catalog.ts'
-import type { BackupOptions, NewRange, PlatformWithCredentials, RangeResult, RestoreOptions, RunResources, SealRequest } from './types.ts'
+import type {
+  AttemptEnd,
+  BackupOptions,
+  NewRange,
+  PlatformWithCredentials,
+  RangeResult,
+  RestoreOptions,
+  RunResources,
+  SealRequest,
+} from './types.ts'
 
 /** JSON Schemas of what services send to the catalog. Every length is bounded. */
 
@@ -137,6 +146,10 @@ export const rangeResult = matching<RangeResult>()(
     time: Type.Object({ source: Type.Number({ minimum: 0 }), cpu: Type.Number({ minimum: 0 }), store: Type.Number({ minimum: 0 }) }),
   }),
 )
+
+export const attemptId = () => Type.String({ pattern: '^[0-9a-f]{24}$' })
+export const worker = () => Type.String({ minLength: 1, maxLength: 200 })
+export const attemptEnd = matching<AttemptEnd>()(Type.Union([Type.Literal('failed'), Type.Literal('handed-back')]))
 
 export const progress = matching<{ read: number; written: number }>()(Type.Object({ read: bytes(), written: bytes() }))
 

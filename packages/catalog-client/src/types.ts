@@ -199,7 +199,26 @@ export interface RangeForWork extends NewRange {
   readonly onDamage: 'fail' | 'continue'
   readonly runState: RunState
   readonly cancelRequested: boolean
+  readonly paused: boolean
 }
+
+/** A range as a worker gets it. */
+export interface TakenRange extends RangeForWork {
+  /**
+   * Names this try at the range: 24 hex digits. All packs and maps that it writes have ids that begin with it, so that they are accounted for before they
+   * are written. Null: there is nothing to do (done, not in the queue, its run not copying, paused or cancelled), and no try is recorded.
+   */
+  readonly attemptId: string | null
+}
+
+/**
+ * What a worker is told when it says how far it is. `taken`: somebody else did the range, or this try counts as ended; `paused`: hand it back. Each but
+ * `go-on` means to stop.
+ */
+export type RangeNext = 'go-on' | 'cancelled' | 'paused' | 'taken'
+
+/** How a worker gives an attempt up: something failed, or it was told to stop. */
+export type AttemptEnd = 'failed' | 'handed-back'
 
 /** What a read-range job reports. Idempotent per range: the first report wins. */
 export interface RangeResult {

@@ -10,6 +10,7 @@ import { LanePool } from './lane-pool.ts'
 import { type OpenPlatform, Platforms } from './platforms.ts'
 import { RangeMetrics } from './range-metrics.ts'
 import { isPassingForRange, type RangeWork, workOnRange } from './work-on-range.ts'
+import { workerNames } from './worker-name.ts'
 
 export interface RangeWorkerDeps {
   readonly catalog: Catalog
@@ -47,6 +48,7 @@ export async function startRangeWorker<Task extends LaneTask>(
   const disks = new DiskAddresses(platforms, job.side)
   const lanes = new LanePool<Task, RangeResult>(job.laneFile, { repositoryUrl, storeSettings })
   const metrics = deps.metrics === undefined ? undefined : new RangeMetrics(deps.metrics, job.name)
+  const workerName = workerNames()
   const closer = new Closer()
   closer.add('platforms', () => platforms.close())
   closer.add('lanes', () => lanes.close())
@@ -55,7 +57,7 @@ export async function startRangeWorker<Task extends LaneTask>(
       job.name,
       async ({ payload, lastAttempt }, signal) => {
         try {
-          await workOnRange(payload.rangeId, job, { catalog, disks, lanes, log, stallMs, metrics }, signal)
+          await workOnRange(payload.rangeId, job, { catalog, disks, lanes, log, workerName, stallMs, metrics }, signal)
         } catch (error) {
           metrics?.ended(signal.aborted ? 'handed-back' : 'failed')
           await endOrRetry(error, { ...payload, lastAttempt, signal }, isPassingForRange, { catalog, log })

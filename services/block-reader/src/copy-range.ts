@@ -3,7 +3,7 @@ import type { RangeResult } from '@varve/catalog-client'
 import type { Extent } from '@varve/cbt'
 import type { NbdClient } from '@varve/nbd'
 import type { RangeProgress } from '@varve/range-worker'
-import { formatHash, isZero, type PackWriter, type Repository } from '@varve/repository'
+import { formatHash, isZero, objectIds, type PackWriter, type Repository } from '@varve/repository'
 import type { DiskGeometry } from './block-spans.ts'
 import { BlockReaderError } from './errors.ts'
 import { RangePages } from './range-pages.ts'
@@ -15,6 +15,8 @@ export interface CopyTask extends DiskGeometry {
   readonly extents: readonly Extent[]
   /** Root of the parent image; null in a full. */
   readonly parentRootKey: string | null
+  /** What it writes is of this attempt: the ids of packs and map begin with it. */
+  readonly attemptId: string
 }
 
 export interface CopyDeps {
@@ -33,8 +35,8 @@ export interface CopyDeps {
  *                             else               -> pack
  *     packs durable -> pages stored as one map -> references to them
  *
- * Effect: packs and one map in the repository. They belong to nobody until the result is accepted by the catalog, so a copy that
- * fails half-way, or is done twice, leaves only garbage to collect.
+ * Effect: packs and one map in the repository. They are the attempt's alone until the result is accepted by the catalog, so a copy
+ * that fails half-way, or is done twice, leaves only what the attempt accounts for.
  *
  * @throws NbdError, RepositoryError, BlockMapError, BlockReaderError
  */
@@ -46,7 +48,8 @@ export async function copyRange(task: CopyTask, { source, repository, signal, on
   const waited = { source: 0 }
   const pages = await RangePages.load(task.extents, task, task.parentRootKey, repository, signal)
   const loadMs = performance.now() - started
-  const packs = repository.packWriter({ signal })
+  const newId = objectIds(task.attemptId)
+  const packs = repository.packWriter(newId, { signal })
   const counts = { read: 0, unchanged: 0, zero: 0 }
   try {
     for await (const span of readAhead(pages.toRead(task.extents), task, source, waited)) {
@@ -56,7 +59,7 @@ export async function copyRange(task: CopyTask, { source, repository, signal, on
     }
     const { objects } = await packs.finish()
     const mapStarted = performance.now()
-    const map = await repository.putMap(pages.all, { signal })
+    const map = await repository.putMap(newId, pages.all, { signal })
     const storeMs = loadMs + packs.waitMs + (performance.now() - mapStarted)
     const stored = map.object === undefined ? objects : [...objects, map.object]
     return {

@@ -28,7 +28,14 @@ afterAll(async () => {
 
 function task(exportName: string): ReadTask {
   const disk = world.address(exportName)
-  return { diskSize: SIZE, blockSize: 64 * KiB, extents: [{ offset: 0, length: SIZE }], parentRootKey: null, disk }
+  return {
+    diskSize: SIZE,
+    blockSize: 64 * KiB,
+    extents: [{ offset: 0, length: SIZE }],
+    parentRootKey: null,
+    attemptId: randomBytes(12).toString('hex'),
+    disk,
+  }
 }
 
 const call = { signal: new AbortController().signal, onProgress: () => {} }

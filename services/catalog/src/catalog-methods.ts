@@ -5,9 +5,10 @@ import { closeRun, type EndedRun, failRun, seal } from './endings.ts'
 import { addPlatform, deletePlatform, getPlatform, listPlatforms } from './platforms.ts'
 import { activeLeases, getImageRoot, getPoint, getPointConfig, listPoints, parentPoint } from './points.ts'
 import { addImages, addNote, dropPlan, planned, recordResources, recordSnapshot, setTarget, startRun } from './preparing.ts'
-import { addRanges, completeRange, getRange, imagePages, progressRange, runObjects } from './ranges.ts'
+import { addRanges, completeRange, imagePages, runObjects } from './ranges.ts'
 import { requeue } from './requeue.ts'
 import { cancelRun, createBackup, createRestore, getRun, getRunForWork, listRuns } from './runs.ts'
+import { endAttempt, progressRange, takeRange } from './take-range.ts'
 import { getVm, listVms, reportVms } from './vms.ts'
 
 /** The catalog on its database: what the routes call. `onEnded`: told once of each run that ended. */
@@ -36,9 +37,10 @@ export function catalogMethods(db: Database, window: number, onEnded?: (run: End
     addRanges: (id, ranges, snapshotId) => addRanges(db, id, ranges, snapshotId),
     planned: (id, plan) => planned(db, id, window, plan),
     dropPlan: (id, snapshotId) => dropPlan(db, id, snapshotId),
-    getRange: id => getRange(db, id),
-    completeRange: (id, result) => completeRange(db, id, result, window),
-    progressRange: (id, progress) => progressRange(db, id, progress),
+    takeRange: (id, worker) => takeRange(db, id, worker),
+    completeRange: (id, attemptId, result) => completeRange(db, id, attemptId, result, window),
+    progressRange: (id, attemptId, progress) => progressRange(db, id, attemptId, progress),
+    endAttempt: (attemptId, end) => endAttempt(db, attemptId, end),
     imagePages: imageId => imagePages(db, imageId),
     runObjects: id => runObjects(db, id),
     seal: (id, request) => seal(db, id, request),

@@ -10,6 +10,7 @@ import {
   type TestCatalog,
   type TestDatabases,
   TOKEN,
+  take,
   until,
 } from './testing/catalog-fixture.ts'
 
@@ -47,9 +48,10 @@ test('a reader hears of runs under way when it comes, then of every change and o
   const feed = follow(t.url)
   await until(() => feed.seen.includes(run.id))
   const [first] = await rangeIds(t, run.id)
+  const attempt = await take(t.catalog, first!)
   for (const change of [
-    () => t.catalog.progressRange(first!, { read: 1, written: 0 }),
-    () => t.catalog.completeRange(first!, result()),
+    () => t.catalog.progressRange(first!, attempt, { read: 1, written: 0 }),
+    () => t.catalog.completeRange(first!, attempt, result(attempt)),
     () => t.catalog.cancelRun(run.id),
     () => t.catalog.closeRun(run.id),
   ]) {

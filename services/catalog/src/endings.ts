@@ -1,5 +1,6 @@
 import { CatalogError, type Outcome, type RunKind, type SealRequest } from '@varve/catalog-client'
 import type { ErrorReport } from '@varve/errors'
+import { loseAttempts } from './attempts.ts'
 import type { Database, Sql } from './database.ts'
 import { expectState, isOver, lockRun } from './locked-run.ts'
 import { addStepJob } from './outbox.ts'
@@ -18,6 +19,7 @@ export async function endRun(
     end.reason ?? null,
     end.message ?? null,
   ])
+  await loseAttempts(sql, id)
   await addStepJob(sql, id, 'finish-run')
 }
 

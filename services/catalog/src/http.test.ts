@@ -15,6 +15,7 @@ import {
   type TestCatalog,
   type TestDatabases,
   TOKEN,
+  unknownAttempt,
 } from './testing/catalog-fixture.ts'
 
 let databases: TestDatabases
@@ -28,6 +29,7 @@ afterAll(async () => {
   await databases?.close()
 })
 
+const noAttempt = unknownAttempt()
 const absent = '00000000-0000-4000-8000-000000000000'
 const minimal: Record<string, unknown> = {
   platform: PLATFORM,
@@ -43,7 +45,10 @@ const minimal: Record<string, unknown> = {
   ranges: [rangeOf(absent, 0)],
   request: { restorePointId: absent, createdAt: new Date().toISOString(), manifestKey: 'm', parentId: null, images: [] },
   error: { code: 'X', message: 'x', retryable: false },
-  result: result(),
+  worker: 'w',
+  attemptId: noAttempt,
+  end: 'failed',
+  result: result(noAttempt),
   progress: { read: 0, written: 0 },
 }
 

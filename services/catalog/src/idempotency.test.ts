@@ -11,6 +11,7 @@ import {
   startTestPostgres,
   type TestCatalog,
   type TestDatabases,
+  take,
 } from './testing/catalog-fixture.ts'
 
 let databases: TestDatabases
@@ -57,7 +58,9 @@ test('every changing call may be repeated: same answer, nothing changes', async 
   await catalog.recordResources(run.id, { snapshotName: 's', leaseId: 'l' })
   await catalog.addNote(run.id, 'disk d1 left out: shared')
   const [range] = await rangeIds(t, run.id)
-  await catalog.progressRange(range!, { read: 5, written: 5 })
+  const attempt = await take(catalog, range!)
+  await catalog.progressRange(range!, attempt, { read: 5, written: 5 })
+  await catalog.endAttempt(attempt, 'failed')
   await catalog.requeue(run.id)
   await catalog.failRun(run.id, { code: 'LEASE_LOST', message: 'gone', retryable: false })
   await catalog.recordResources(run.id, { leaseId: null })

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import { CatalogError, type NewRange, type RangeForWork, type RangeResult, type RunKind, type RunState } from '@varve/catalog-client'
+import { CatalogError, type NewRange, type RangeForWork, type RangeResult, type RunState } from '@varve/catalog-client'
+import { acceptAttempt, noAttempt, refuseAttempt } from './attempts.ts'
 import type { Database, Sql } from './database.ts'
 import { expectSnapshot, expectState, isOver, type LockedRun, lockRun, planChanged, stateError } from './locked-run.ts'
 import { afterCopying } from './preparing.ts'
@@ -81,14 +82,16 @@ interface RangeRow {
   snapshot_id: string | null
   run_state: RunState
   cancel_requested: boolean
+  paused: boolean
   options: { onDamage?: 'fail' | 'continue' }
 }
 
-export async function getRange(db: Database, id: string): Promise<RangeForWork> {
+/** All that a worker must know of a range. */
+export async function selectRange(db: Sql, id: string): Promise<RangeForWork> {
   const { rows } = await db.query<RangeRow>(
     `select g.id, g.run_id, g.image_id, g.index, g.first_page, g.page_count, g.extents, g.bytes, g.state,
             i.disk_id, i.disk_size, i.block_size, i.kind, i.parent_image_id, i.source_image_id,
-            r.platform_id, r.lease_id, r.snapshot_id, r.state as run_state, r.cancel_requested, r.options
+            r.platform_id, r.lease_id, r.snapshot_id, r.state as run_state, r.cancel_requested, r.paused, r.options
        from varve.ranges g join varve.images i on i.id = g.image_id join varve.runs r on r.id = g.run_id where g.id = $1`,
     [id],
   )
@@ -116,6 +119,7 @@ export async function getRange(db: Database, id: string): Promise<RangeForWork> 
     onDamage: row.options.onDamage ?? 'fail',
     runState: row.run_state,
     cancelRequested: row.cancel_requested,
+    paused: row.paused,
   }
 }
 
@@ -125,7 +129,7 @@ function pairs(flat: readonly number[]): RangeForWork['extents'] {
   return extents
 }
 
-function noRange(id: string): CatalogError {
+export function noRange(id: string): CatalogError {
   return new CatalogError('NOT_FOUND', `there is no range ${id}`, { rangeId: id })
 }
 
@@ -133,14 +137,22 @@ function noRange(id: string): CatalogError {
  * The first report of a range wins. What is large (pages, objects) is written under the range's own lock, so that many workers do it side by side;
  * the run is locked only for the counting after that, which also moves the window or the run on.
  */
-export async function completeRange(db: Database, id: string, result: RangeResult, window: number): Promise<{ accepted: boolean }> {
+export async function completeRange(
+  db: Database,
+  id: string,
+  attemptId: string,
+  result: RangeResult,
+  window: number,
+): Promise<{ accepted: boolean }> {
+  expectOwnObjects(id, attemptId, result.objects)
   const hash = reportHash(result)
-  return db.transaction(async sql => {
-    const first = await storeReport(sql, id, result, hash)
-    if (first === null) return refusal(sql, id, hash)
+  const answer = await db.transaction(async sql => {
+    const first = await storeReport(sql, id, attemptId, result, hash)
+    if (first === null) return refusal(sql, id, attemptId, hash)
     const run = await lockRun(sql, first.run_id)
     // Thrown, so that the report is rolled back: a run that ends takes no more.
     expectState(run, 'copying')
+    await acceptAttempt(sql, id, attemptId)
     await sql.query(
       `update varve.images set ranges_done = ranges_done + 1, read = read + $2, written = written + $3, unchanged = unchanged + $4, zero = zero + $5
         where id = $1`,
@@ -149,18 +161,36 @@ export async function completeRange(db: Database, id: string, result: RangeResul
     await sql.query(`update varve.runs set touched_at = now() where id = $1`, [run.id])
     if (await nothingLeftToCopy(sql, run.id)) await afterCopying(sql, run)
     else await fillWindow(sql, run, window)
-    return { accepted: true }
+    return true
   })
+  if (answer instanceof CatalogError) throw answer
+  return { accepted: answer }
 }
 
-async function storeReport(sql: Sql, id: string, result: RangeResult, hash: Buffer): Promise<{ run_id: string; image_id: string } | null> {
+/** What a try writes is told by its ids: so everything it left can be found, also when no report of it ever came. */
+function expectOwnObjects(id: string, attemptId: string, objects: RangeResult['objects']): void {
+  const own = new RegExp(`^(packs|maps)/${attemptId.slice(0, 2)}/${attemptId}[0-9a-f]{8}$`)
+  const stranger = objects.find(({ key }) => !own.test(key))
+  if (stranger === undefined) return
+  throw new CatalogError('BAD_REQUEST', `object ${stranger.key.slice(0, 100)} is not of attempt ${attemptId}`, { rangeId: id, attemptId })
+}
+
+async function storeReport(
+  sql: Sql,
+  id: string,
+  attemptId: string,
+  result: RangeResult,
+  hash: Buffer,
+): Promise<{ run_id: string; image_id: string } | null> {
   const pages = Buffer.from(result.pages, 'base64')
   const { rows } = await sql.query<{ run_id: string; image_id: string }>(
-    `update varve.ranges set state = 'done', done_at = now(), touched_at = now(), read = $2, written = $3, unchanged = $4, zero = $5,
-            pages = $6, damage = $7, time_source_ms = $8, time_cpu_ms = $9, time_store_ms = $10, report_hash = $11
-      where id = $1 and state = 'queued' returning run_id, image_id`,
+    `update varve.ranges set state = 'done', done_at = now(), touched_at = now(), read = $3, written = $4, unchanged = $5, zero = $6,
+            pages = $7, damage = $8, time_source_ms = $9, time_cpu_ms = $10, time_store_ms = $11, report_hash = $12
+      where id = $1 and state = 'queued' and exists (select 1 from varve.attempts a where a.id = $2 and a.range_id = $1 and a.ended_at is null)
+      returning run_id, image_id`,
     [
       id,
+      attemptId,
       result.read,
       result.written,
       result.unchanged,
@@ -185,18 +215,30 @@ async function storeReport(sql: Sql, id: string, result: RangeResult, hash: Buff
   return range
 }
 
-/** Not queued: done already (by this very report, perhaps), or its run is over. */
-async function refusal(sql: Sql, id: string, hash: Buffer): Promise<{ accepted: boolean }> {
-  const { rows } = await sql.query<{ state: string; same: boolean; run_id: string; run_state: RunState }>(
-    `select g.state, g.report_hash = $2 as same, r.id as run_id, r.state as run_state
-       from varve.ranges g join varve.runs r on r.id = g.run_id where g.id = $1`,
-    [id, hash],
+/**
+ * Not queued, or no try that is open: done already (by this very report, perhaps), given up before, or its run is over.
+ *
+ * @returns whether it is accepted all the same, or the error to throw once the sign of life is committed
+ */
+async function refusal(sql: Sql, id: string, attemptId: string, hash: Buffer): Promise<boolean | CatalogError> {
+  const { rows } = await sql.query<{
+    state: string
+    same: boolean
+    run_id: string
+    run_state: RunState
+    outcome: string | null
+    known: boolean
+  }>(
+    `select g.state, g.report_hash = $3 as same, r.id as run_id, r.state as run_state, a.id is not null as known, a.outcome
+       from varve.ranges g join varve.runs r on r.id = g.run_id left join varve.attempts a on a.id = $2 and a.range_id = g.id where g.id = $1`,
+    [id, attemptId, hash],
   )
   const range = rows[0]
   if (range === undefined) throw noRange(id)
-  if (range.state === 'done') return { accepted: range.same }
-  if (isOver(range.run_state)) throw stateError({ id: range.run_id, state: range.run_state })
-  throw new CatalogError('CONFLICT', `range ${id} is ${range.state}`, { rangeId: id, state: range.state })
+  if (!range.known) throw noAttempt(attemptId, id)
+  if (range.outcome === 'accepted') return range.same
+  await refuseAttempt(sql, attemptId)
+  return range.state !== 'done' && isOver(range.run_state) ? stateError({ id: range.run_id, state: range.run_state }) : false
 }
 
 function reportHash(result: RangeResult): Buffer {
@@ -207,30 +249,6 @@ function reportHash(result: RangeResult): Buffer {
 }
 
 const milliseconds = (value: number): number => Math.min(Math.round(value), 2 ** 31 - 1)
-
-/** For the eye, and the range's sign of life. */
-export async function progressRange(
-  db: Database,
-  id: string,
-  progress: { readonly read: number; readonly written: number },
-): Promise<{ cancelRequested: boolean }> {
-  return db.transaction(async sql => {
-    const { rows } = await sql.query<{ run_id: string; kind: RunKind; run_state: RunState; state: string; cancel_requested: boolean }>(
-      `select g.run_id, g.state, r.kind, r.state as run_state, r.cancel_requested
-         from varve.ranges g join varve.runs r on r.id = g.run_id where g.id = $1`,
-      [id],
-    )
-    const range = rows[0]
-    if (range === undefined) throw noRange(id)
-    if (isOver(range.run_state)) throw stateError({ id: range.run_id, state: range.run_state })
-    const moved = await sql.query(
-      `update varve.ranges set progress_read = $2, progress_written = $3, touched_at = now() where id = $1 and state = 'queued'`,
-      [id, progress.read, progress.written],
-    )
-    if (moved.rowCount === 1) await sql.query(`select pg_notify('varve_changes', $1)`, [range.run_id])
-    return { cancelRequested: range.cancel_requested }
-  })
-}
 
 /** Page references in page order, concatenated. */
 export async function imagePages(db: Database, imageId: string): Promise<Uint8Array> {

@@ -3,14 +3,15 @@ import { Database } from './database.ts'
 import { reconcile } from './reconciler.ts'
 import {
   addVm,
+  complete,
   copyingBackup,
   log,
   rangeIds,
-  result,
   startTestCatalog,
   startTestPostgres,
   type TestCatalog,
   type TestDatabases,
+  take,
   until,
 } from './testing/catalog-fixture.ts'
 
@@ -44,7 +45,7 @@ test('a run in every state goes on after the queue forgot everything', async () 
   await t.catalog.startRun(preparing.id)
   const copying = await copyingBackup(t.catalog, await addVm(t.catalog), 5)
   const sealing = await copyingBackup(t.catalog, await addVm(t.catalog), 1)
-  await t.catalog.completeRange((await rangeIds(t, sealing.run.id))[0]!, result())
+  await complete(t.catalog, (await rangeIds(t, sealing.run.id))[0]!)
   const finishing = await copyingBackup(t.catalog, await addVm(t.catalog), 1)
   await t.catalog.failRun(finishing.run.id, { code: 'X', message: 'x', retryable: false })
   const ended = await t.catalog.createBackup(await addVm(t.catalog), {})
@@ -75,7 +76,7 @@ test('only what is silent is queued again, and then it has its time again', asyn
   await flush()
   const [silent, alive] = await rangeIds(t, run.id, 'queued')
   await age('ranges', `run_id = '${run.id}'`)
-  await t.catalog.progressRange(alive!, { read: 1, written: 1 })
+  await t.catalog.progressRange(alive!, await take(t.catalog, alive!), { read: 1, written: 1 })
   await age('ranges', `id = '${silent}'`)
   await t.sql.query(`update varve.ranges set touched_at = now() where run_id = $1 and id <> $2`, [run.id, silent])
   expect(await look(60)).toEqual([run.id])

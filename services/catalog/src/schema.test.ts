@@ -6,10 +6,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { migrate, waitForDatabase } from './migrations.ts'
 import {
   addVm,
+  complete,
   copyingBackup,
   log,
   rangeIds,
-  result,
   startTestCatalog,
   startTestPostgres,
   type TestDatabases,
@@ -116,7 +116,7 @@ test('the database itself refuses a point that lacks a root or a range', async (
       })
     }
     await expect(sealByHand(true)).rejects.toThrow(/is not complete/)
-    for (const id of await rangeIds(t, run.id)) await t.catalog.completeRange(id, result())
+    for (const id of await rangeIds(t, run.id)) await complete(t.catalog, id)
     await expect(sealByHand(false)).rejects.toThrow(/is not complete/)
     await sealByHand(true)
     expect(await t.catalog.parentPoint(run.vmId)).toMatchObject({ restorePointId: pointId })

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -118,7 +118,9 @@ export function rangeOf(imageId: string, index: number): NewRange {
   return { imageId, index, firstPage: index, pageCount: 1, extents: [{ offset: index * 256 * MiB, length: MiB }], bytes: MiB }
 }
 
-export function result(over: Partial<RangeResult> = {}): RangeResult {
+/** What an attempt reports: a pack and a map of its own. */
+export function result(attemptId: string, over: Partial<RangeResult> = {}): RangeResult {
+  const prefix = attemptId.slice(0, 2)
   return {
     read: MiB,
     written: 1000,
@@ -126,14 +128,31 @@ export function result(over: Partial<RangeResult> = {}): RangeResult {
     zero: 0,
     pages: Buffer.from('page').toString('base64'),
     objects: [
-      { key: `packs/aa/${randomUUID()}`, size: 900, kind: 'pack' },
-      { key: `maps/aa/${randomUUID()}`, size: 100, kind: 'map' },
+      { key: `packs/${prefix}/${attemptId}00000000`, size: 900, kind: 'pack' },
+      { key: `maps/${prefix}/${attemptId}00000001`, size: 100, kind: 'map' },
     ],
     damage: [],
     time: { source: 1, cpu: 1, store: 1 },
     ...over,
   }
 }
+
+let takes = 0
+/** Begin a try at a range that is to be worked on. @returns its attempt */
+export async function take(catalog: Catalog, rangeId: string): Promise<string> {
+  const { attemptId } = await catalog.takeRange(rangeId, `test ${takes++}`)
+  if (attemptId === null) throw new Error(`range ${rangeId} is not to be worked on`)
+  return attemptId
+}
+
+/** Take a range and report it. */
+export async function complete(catalog: Catalog, rangeId: string, over: Partial<RangeResult> = {}): Promise<{ accepted: boolean }> {
+  const attemptId = await take(catalog, rangeId)
+  return catalog.completeRange(rangeId, attemptId, result(attemptId, over))
+}
+
+/** An attempt that nobody has. */
+export const unknownAttempt = (): string => randomBytes(12).toString('hex')
 
 /** A backup with `ranges` ranges on one disk, brought to `copying`. */
 export async function copyingBackup(catalog: Catalog, vmId: string, ranges: number): Promise<{ run: Run; imageId: string }> {
@@ -167,7 +186,7 @@ export async function sealedBackup(
   const { run, imageId } = await copyingBackup(catalog, vmId, ranges)
   for (let left = ranges; left > 0; left--) {
     const [next] = await rangeIds(test, run.id, 'queued')
-    await catalog.completeRange(next!, result())
+    await complete(catalog, next!)
   }
   const pointId = randomUUID()
   const parent = await catalog.parentPoint(vmId)
