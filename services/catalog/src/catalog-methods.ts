@@ -12,7 +12,7 @@ import { endAttempt, progressRange, takeRange } from './take-range.ts'
 import { getVm, listVms, reportVms } from './vms.ts'
 
 /** The catalog on its database: what the routes call. `onEnded`: told once of each run that ended. */
-export function catalogMethods(db: Database, window: number, onEnded?: (run: EndedRun) => void): Pick<Catalog, CatalogMethod> {
+export function catalogMethods(db: Database, onEnded?: (run: EndedRun) => void): Pick<Catalog, CatalogMethod> {
   return {
     addPlatform: platform => addPlatform(db, platform),
     listPlatforms: () => listPlatforms(db),
@@ -35,10 +35,10 @@ export function catalogMethods(db: Database, window: number, onEnded?: (run: End
     setTarget: (id, targetPlatformVmId) => setTarget(db, id, targetPlatformVmId),
     addImages: (id, images, snapshotId) => addImages(db, id, images, snapshotId),
     addRanges: (id, ranges, snapshotId) => addRanges(db, id, ranges, snapshotId),
-    planned: (id, plan) => planned(db, id, window, plan),
+    planned: (id, plan) => planned(db, id, plan),
     dropPlan: (id, snapshotId) => dropPlan(db, id, snapshotId),
     takeRange: (id, worker) => takeRange(db, id, worker),
-    completeRange: (id, attemptId, result) => completeRange(db, id, attemptId, result, window),
+    completeRange: (id, attemptId, result) => completeRange(db, id, attemptId, result),
     progressRange: (id, attemptId, progress) => progressRange(db, id, attemptId, progress),
     endAttempt: (attemptId, end) => endAttempt(db, attemptId, end),
     imagePages: imageId => imagePages(db, imageId),
@@ -49,7 +49,7 @@ export function catalogMethods(db: Database, window: number, onEnded?: (run: End
       const ended = await closeRun(db, id)
       if (ended !== null) onEnded?.(ended)
     },
-    requeue: id => requeue(db, id, window),
+    requeue: id => requeue(db, id),
     listPoints: vmId => listPoints(db, vmId),
     getPoint: id => getPoint(db, id),
     getPointConfig: id => getPointConfig(db, id),
