@@ -3,11 +3,14 @@ import type {
   AttemptEnd,
   BackupOptions,
   Image,
+  NewPlatform,
   NewRange,
   ParentPoint,
   Platform,
+  PlatformLimits,
   PlatformWithCredentials,
   PointImage,
+  PressureReason,
   RangeNext,
   RangeResult,
   RestoreOptions,
@@ -29,7 +32,17 @@ export interface SeenVm {
   readonly name: string
   readonly power: string
   readonly exclusions: readonly string[]
-  readonly disks: readonly { readonly diskId: string; readonly size: number; readonly excluded?: string }[]
+  /** The platform's id of the host it is on, where it tells. */
+  readonly hostId?: string
+  readonly disks: readonly SeenDisk[]
+}
+
+export interface SeenDisk {
+  readonly diskId: string
+  readonly size: number
+  /** The platform's id of the datastore it is on, where it tells. */
+  readonly datastoreId?: string
+  readonly excluded?: string
 }
 
 export interface NewImage {
@@ -63,10 +76,17 @@ export interface MadePlan {
  * that is finishing or ended: stop working on it), BAD_REQUEST, CATALOG_UNREACHABLE (retryable), UNAUTHORIZED.
  */
 export interface Catalog {
-  addPlatform(platform: Omit<PlatformWithCredentials, 'id' | 'createdAt'>): Promise<Platform>
+  addPlatform(platform: NewPlatform): Promise<Platform>
   listPlatforms(): Promise<readonly Platform[]>
   getPlatform(id: string): Promise<PlatformWithCredentials>
   deletePlatform(id: string): Promise<void>
+  /** Only the given limits change. Whoever asks for work next is held to them. */
+  setPlatformLimits(id: string, limits: Partial<PlatformLimits>): Promise<Platform>
+  /**
+   * The platform asked to wait, or took long to answer. Raises its pressure by one, at most once in five seconds whoever reports; by itself it falls by
+   * one in each minute without a report.
+   */
+  reportPressure(id: string, reason: PressureReason): Promise<void>
 
   /** Replace what is known of a platform's VMs; VMs no longer listed stay (their points remain) but are marked gone. */
   reportVms(platformId: string, vms: readonly SeenVm[]): Promise<void>
@@ -88,6 +108,13 @@ export interface Catalog {
    * stops at its next look (`planned` turns it into finishing at the latest). Finishing or ended: unchanged.
    */
   cancelRun(id: string): Promise<Run>
+  /**
+   * Hold a run: none of its ranges is given out, those under way are handed back; a step around the copying that has begun ends first. Its lease goes on being
+   * renewed. Twice is once, and a run that is paused can be cancelled. RUN_ENDED when it is finishing or has ended.
+   */
+  pauseRun(id: string): Promise<Run>
+  /** Go on with a run that is paused; one that is not stays as it is, whatever its state. */
+  resumeRun(id: string): Promise<Run>
 
   getRunForWork(id: string): Promise<RunForWork>
   /** queued -> preparing. */

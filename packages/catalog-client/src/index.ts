@@ -1,4 +1,4 @@
-export type { Catalog, MadePlan, NewImage, SeenVm } from './catalog.ts'
+export type { Catalog, MadePlan, NewImage, SeenDisk, SeenVm } from './catalog.ts'
 export { type CatalogClientOptions, createCatalogClient } from './client.ts'
 export { CATALOG_ERRORS, CatalogError, type CatalogErrorCode, isCatalogErrorCode } from './errors.ts'
 export {
@@ -6,15 +6,26 @@ export {
   type BackupOptions,
   ENDED_STATES,
   type Image,
+  LIMIT_RANGES,
+  type NewPlatform,
   type NewRange,
   type Outcome,
   type ParentPoint,
   type Platform,
+  type PlatformLimits,
+  type PlatformPressure,
   type PlatformWithCredentials,
   type PointImage,
+  PRESSURE_MAX,
+  PRESSURE_REASONS,
+  PRIORITIES,
+  type PressureReason,
+  type Priority,
+  RANGE_TIMES,
   type RangeForWork,
   type RangeNext,
   type RangeResult,
+  type RangeTime,
   type RestoreOptions,
   type RestorePoint,
   RUN_STATES,

@@ -38,7 +38,15 @@ export async function openParts(service: ServiceParts<WorkerConfig>, options: { 
     openCatalogOf(service),
     openRepositoryOf(service, options.create),
   ])
-  return { queue, catalog, repository, openPlatform: connection => openPlatform(connection, { log }), log, metrics, graceMs }
+  return {
+    queue,
+    catalog,
+    repository,
+    openPlatform: (connection, options) => openPlatform(connection, { log, ...options }),
+    log,
+    metrics,
+    graceMs,
+  }
 }
 
 async function openQueueOf({ config, closer, log, readiness }: ServiceParts<WorkerConfig>): Promise<QueueDoor> {

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import type { Catalog, RangeResult } from '@varve/catalog-client'
+import { hasCode } from '@varve/errors'
 import type { QueueDoor } from '@varve/queue'
 import type { StoreSettings } from '@varve/repository'
 import { Closer, type Logger, type Metrics } from '@varve/runtime'
@@ -60,6 +61,11 @@ export async function startRangeWorker<Task extends LaneTask>(
           await workOnRange(payload.rangeId, job, { catalog, disks, lanes, log, workerName, stallMs, metrics }, signal)
         } catch (error) {
           metrics?.ended(signal.aborted ? 'handed-back' : 'failed')
+          if (job.side === 'source' && hasCode(error, 'LEASE_LOST')) {
+            // A backup's lease can be taken again; whoever renews leases does that, or ends the run.
+            log.warn({ ...payload, err: error }, 'the lease is lost; the range waits for another')
+            throw error
+          }
           await endOrRetry(error, { ...payload, lastAttempt, signal }, isPassingForRange, { catalog, log })
         }
       },

@@ -19,7 +19,7 @@ const RESULT: RangeResult = {
   pages: '',
   objects: [],
   damage: [],
-  time: { source: 0, cpu: 0, store: 0 },
+  time: { source: 0, throttle: 0, cpu: 0, store: 0 },
 }
 const RANGE: TakenRange = {
   id: 'range',
@@ -42,6 +42,7 @@ const RANGE: TakenRange = {
   snapshotId: 'snapshot',
   sourceImageId: null,
   onDamage: 'fail',
+  bytesPerSecond: 1_000_000,
   runState: 'copying',
   cancelRequested: false,
   paused: false,
@@ -119,7 +120,7 @@ test.each([
   }
   notes = ['a note']
   await run(side)
-  expect(given).toEqual({ from: '0', disk: { host: 'host', port: 1, exportName: 'export' } })
+  expect(given).toEqual({ from: '0', disk: { host: 'host', port: 1, exportName: 'export' }, bytesPerSecond: 1_000_000 })
   expect(asked).toEqual([address, 'a note', 'complete'])
   expect(reported).toEqual([RESULT])
   expect(ends).toEqual([])

@@ -14,8 +14,8 @@ export type AttemptedRange = TakenRange & { readonly attemptId: string }
 
 /** What differs between reading and writing ranges. */
 export interface RangeWork<Task extends LaneTask> {
-  /** What the lane is to do, but for the disk's address. */
-  plan(range: AttemptedRange, catalog: Catalog): Promise<Omit<Task, 'disk'>>
+  /** What the lane is to do, but for the disk's address and how fast it may be used. */
+  plan(range: AttemptedRange, catalog: Catalog): Promise<Omit<Task, keyof LaneTask>>
   /** What people should know of the result, to be noted at the run. */
   notes(range: RangeForWork, result: RangeResult): Iterable<string>
   /** The line of the log when a range is done. */
@@ -76,7 +76,7 @@ async function attempt<Task extends LaneTask>(
   try {
     const plan = await work.plan(range, catalog)
     const disk = await disks.of(range, watch.signal)
-    const result = await lanes.run({ ...plan, disk } as Task, watch)
+    const result = await lanes.run({ ...plan, disk, bytesPerSecond: range.bytesPerSecond } as Task, watch)
     // Before the report: the last one moves the run on, and a run that ends takes no more notes.
     for (const note of work.notes(range, result)) await catalog.addNote(range.runId, note)
     const { accepted } = await catalog.completeRange(range.id, range.attemptId, result)
@@ -100,7 +100,7 @@ async function attempt<Task extends LaneTask>(
 
 /**
  * May another attempt succeed? A server that answered with an error, or broke the protocol, is asked again over a new connection. A lost
- * lease does not come back.
+ * lease of a restore does not come back; that of a backup is the business of whoever renews leases.
  */
 export const isPassingForRange: IsPassing = (error, { retryable }) => {
   if (hasCode(error, 'LEASE_LOST')) return false

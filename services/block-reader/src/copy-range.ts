@@ -2,7 +2,7 @@ import { encodePageRefs, type Page } from '@varve/block-map'
 import type { RangeResult } from '@varve/catalog-client'
 import type { Extent } from '@varve/cbt'
 import type { NbdClient } from '@varve/nbd'
-import type { RangeProgress } from '@varve/range-worker'
+import type { RangeProgress, Throttle } from '@varve/range-worker'
 import { formatHash, isZero, objectIds, type PackWriter, type Repository } from '@varve/repository'
 import type { DiskGeometry } from './block-spans.ts'
 import { BlockReaderError } from './errors.ts'
@@ -22,10 +22,14 @@ export interface CopyTask extends DiskGeometry {
 export interface CopyDeps {
   readonly source: Pick<NbdClient, 'size' | 'read' | 'blockStatus' | 'blockStatusAvailable'>
   readonly repository: Pick<Repository, 'packWriter' | 'putMap' | 'getRoot' | 'getPages'>
+  /** Of the connection to the source; none: as fast as it goes. */
+  readonly throttle?: Pick<Throttle, 'admit'>
   readonly signal: AbortSignal
   /** Called after each span, holes too, with the bytes so far. */
   readonly onProgress?: (progress: RangeProgress) => void
 }
+
+const UNLIMITED = { admit: () => undefined }
 
 /**
  * Copy one range of a disk into the repository.
@@ -40,19 +44,22 @@ export interface CopyDeps {
  *
  * @throws NbdError, RepositoryError, BlockMapError, BlockReaderError
  */
-export async function copyRange(task: CopyTask, { source, repository, signal, onProgress }: CopyDeps): Promise<RangeResult> {
+export async function copyRange(
+  task: CopyTask,
+  { source, repository, throttle = UNLIMITED, signal, onProgress }: CopyDeps,
+): Promise<RangeResult> {
   if (source.size < task.diskSize) {
     throw new BlockReaderError('SOURCE_SIZE_DIFFERS', `the source has ${source.size} bytes, the disk ${task.diskSize}`)
   }
   const started = performance.now()
-  const waited = { source: 0 }
+  const waited = { source: 0, throttle: 0 }
   const pages = await RangePages.load(task.extents, task, task.parentRootKey, repository, signal)
   const loadMs = performance.now() - started
   const newId = objectIds(task.attemptId)
   const packs = repository.packWriter(newId, { signal })
   const counts = { read: 0, unchanged: 0, zero: 0 }
   try {
-    for await (const span of readAhead(pages.toRead(task.extents), task, source, waited)) {
+    for await (const span of readAhead(pages.toRead(task.extents), task, source, { throttle, signal, waited })) {
       signal.throwIfAborted()
       await copySpan(span, { task, pages, packs, counts })
       onProgress?.({ read: counts.read, written: packs.storedBytes })
@@ -68,7 +75,7 @@ export async function copyRange(task: CopyTask, { source, repository, signal, on
       pages: encodePageRefs(map.refs).toString('base64'),
       objects: stored,
       damage: pages.damaged,
-      time: inMs({ source: waited.source, store: storeMs, cpu: performance.now() - started - waited.source - storeMs }),
+      time: inMs({ ...waited, store: storeMs, cpu: performance.now() - started - waited.source - waited.throttle - storeMs }),
     }
   } catch (error) {
     await packs.abort()
@@ -106,6 +113,6 @@ async function store(bytes: Uint8Array, page: Page, entry: number, packs: PackWr
   return true
 }
 
-function inMs(time: RangeResult['time']): RangeResult['time'] {
-  return { source: Math.round(time.source), cpu: Math.max(0, Math.round(time.cpu)), store: Math.round(time.store) }
+function inMs({ source, throttle, cpu, store }: RangeResult['time']): RangeResult['time'] {
+  return { source: Math.round(source), throttle: Math.round(throttle), cpu: Math.max(0, Math.round(cpu)), store: Math.round(store) }
 }

@@ -43,9 +43,9 @@ afterAll(async () => {
   await world.close()
 })
 
-function task(exportName: string): RestoreTask {
+function task(exportName: string, bytesPerSecond: number | null = null): RestoreTask {
   const whole = { diskSize: SIZE, blockSize: BLOCK, firstPage: 0, pageCount: 1, extents: [] }
-  return { ...whole, sourceRootKey: 'images/image.root', onDamage: 'fail', disk: world.address(exportName) }
+  return { ...whole, sourceRootKey: 'images/image.root', onDamage: 'fail', disk: world.address(exportName), bytesPerSecond }
 }
 
 test('a lane writes a range; an error keeps its code and the lane goes on', async () => {
@@ -53,4 +53,13 @@ test('a lane writes a range; an error keeps its code and the lane goes on', asyn
   await expect(pool.run(task('disk'), call)).resolves.toMatchObject({ written: SIZE, damage: [] })
   expect(content.equals(disk.bytes)).toBe(true)
   expect(disk.calls.flush).toBe(1)
+})
+
+test('a limit holds writes back, and what it costs is told', async () => {
+  expect((await pool.run(task('disk'), call)).time.throttle).toBe(0)
+  const { time, written } = await pool.run(task('disk', 2 * MiB), call)
+  expect(written).toBe(SIZE)
+  // Half of it may go at once.
+  expect(time.throttle).toBeGreaterThan(150)
+  expect(content.equals(disk.bytes)).toBe(true)
 })

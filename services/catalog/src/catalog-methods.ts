@@ -2,22 +2,33 @@ import type { Catalog } from '@varve/catalog-client'
 import type { CatalogMethod } from '@varve/catalog-client/protocol'
 import type { Database } from './database.ts'
 import { closeRun, type EndedRun, failRun, seal } from './endings.ts'
-import { addPlatform, deletePlatform, getPlatform, listPlatforms } from './platforms.ts'
+import { pauseRun, resumeRun } from './pause.ts'
+import { addPlatform, deletePlatform, getPlatform, listPlatforms, setPlatformLimits } from './platforms.ts'
 import { activeLeases, getImageRoot, getPoint, getPointConfig, listPoints, parentPoint } from './points.ts'
 import { addImages, addNote, dropPlan, planned, recordResources, recordSnapshot, setTarget, startRun } from './preparing.ts'
+import { type PressureRise, reportPressure } from './pressure.ts'
 import { addRanges, completeRange, imagePages, runObjects } from './ranges.ts'
 import { requeue } from './requeue.ts'
 import { cancelRun, createBackup, createRestore, getRun, getRunForWork, listRuns } from './runs.ts'
 import { endAttempt, progressRange, takeRange } from './take-range.ts'
 import { getVm, listVms, reportVms } from './vms.ts'
 
-/** The catalog on its database: what the routes call. `onEnded`: told once of each run that ended. */
-export function catalogMethods(db: Database, onEnded?: (run: EndedRun) => void): Pick<Catalog, CatalogMethod> {
+/** The catalog on its database: what the routes call. `onEnded`: told once of each run that ended; `onPressure`: of each rise. */
+export function catalogMethods(
+  db: Database,
+  onEnded?: (run: EndedRun) => void,
+  onPressure?: (rise: PressureRise) => void,
+): Pick<Catalog, CatalogMethod> {
   return {
     addPlatform: platform => addPlatform(db, platform),
     listPlatforms: () => listPlatforms(db),
     getPlatform: id => getPlatform(db, id),
     deletePlatform: id => deletePlatform(db, id),
+    setPlatformLimits: (id, limits) => setPlatformLimits(db, id, limits),
+    reportPressure: async (id, reason) => {
+      const rise = await reportPressure(db, id, reason)
+      if (rise !== null) onPressure?.(rise)
+    },
     reportVms: (platformId, vms) => reportVms(db, platformId, vms),
     listVms: () => listVms(db),
     getVm: id => getVm(db, id),
@@ -27,6 +38,13 @@ export function catalogMethods(db: Database, onEnded?: (run: EndedRun) => void):
     listRuns: filter => listRuns(db, filter),
     getRun: id => getRun(db, id),
     cancelRun: id => cancelRun(db, id),
+    pauseRun: id => pauseRun(db, id),
+    resumeRun: async id => {
+      const run = await resumeRun(db, id)
+      // Nobody waits until its ranges count as silent.
+      if (run.state === 'copying') await requeue(db, id)
+      return run
+    },
     getRunForWork: id => getRunForWork(db, id),
     startRun: id => startRun(db, id),
     recordResources: (id, resources) => recordResources(db, id, resources),

@@ -13,12 +13,10 @@ export async function endRun(
   id: string,
   end: { readonly outcome: Outcome; readonly reason?: string; readonly message?: string },
 ): Promise<void> {
-  await sql.query(`update varve.runs set state = 'finishing', outcome = $2, reason = $3, message = $4, touched_at = now() where id = $1`, [
-    id,
-    end.outcome,
-    end.reason ?? null,
-    end.message ?? null,
-  ])
+  await sql.query(
+    `update varve.runs set state = 'finishing', paused = false, outcome = $2, reason = $3, message = $4, touched_at = now() where id = $1`,
+    [id, end.outcome, end.reason ?? null, end.message ?? null],
+  )
   await loseAttempts(sql, id)
   await addStepJob(sql, id, 'finish-run')
 }

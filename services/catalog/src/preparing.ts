@@ -11,8 +11,11 @@ export async function startRun(db: Database, id: string): Promise<void> {
   await db.transaction(async sql => {
     const run = await lockRun(sql, id)
     expectState(run, 'queued', 'preparing')
+    // A new VM of a restore is made on the host of the original, while that is there.
     await sql.query(
-      `update varve.runs set state = 'preparing', started_at = coalesce(started_at, now()), released_at = coalesce(released_at, now()), touched_at = now() where id = $1`,
+      `update varve.runs r set state = 'preparing', started_at = coalesce(started_at, now()), released_at = coalesce(released_at, now()), touched_at = now(),
+               host_id = coalesce(r.host_id, (select host_id from varve.vms where id = r.vm_id))
+         where id = $1`,
       [id],
     )
   })
@@ -22,6 +25,7 @@ const RESOURCE_COLUMN = {
   snapshotName: 'snapshot_name',
   snapshotId: 'snapshot_id',
   leaseId: 'lease_id',
+  leaseToken: 'lease_token',
   createdVmId: 'created_vm_id',
 } as const satisfies Record<keyof RunResources, string>
 
@@ -34,7 +38,7 @@ export async function recordResources(db: Database, id: string, resources: Parti
   const late = await db.transaction(async sql => {
     const run = await lockRun(sql, id)
     const before = await sql.query<Record<string, string | null>>(
-      `select snapshot_name, snapshot_id, lease_id, created_vm_id from varve.runs where id = $1`,
+      `select snapshot_name, snapshot_id, lease_id, lease_token, created_vm_id from varve.runs where id = $1`,
       [id],
     )
     const changed = given.filter(name => before.rows[0]?.[RESOURCE_COLUMN[name]] !== resources[name])
@@ -156,8 +160,10 @@ export async function addImages(
 }
 
 const INSERT_IMAGES = `
-  insert into varve.images (run_id, position, disk_id, disk_size, block_size, kind, reason, parent_image_id, source_image_id, since, cbt)
-  select $1, $3::integer + s.position, i."diskId", i."diskSize", i."blockSize", i.kind, i.reason, i."parentImageId", i."sourceImageId", i.since, i.cbt
+  insert into varve.images (run_id, position, disk_id, disk_size, block_size, kind, reason, parent_image_id, source_image_id, since, cbt,
+    datastore_id)
+  select $1, $3::integer + s.position, i."diskId", i."diskSize", i."blockSize", i.kind, i.reason, i."parentImageId", i."sourceImageId", i.since, i.cbt,
+         (select d.datastore_id from varve.disks d join varve.runs r on r.vm_id = d.vm_id where r.id = $1 and d.disk_id = i."diskId")
     from jsonb_array_elements($2::jsonb) with ordinality as s (image, position)
     cross join lateral jsonb_to_record(s.image) as i ("diskId" text, "diskSize" bigint, "blockSize" integer, kind text, reason text,
       "parentImageId" uuid, "sourceImageId" uuid, since text, cbt boolean)`

@@ -1,9 +1,19 @@
 import { createHash } from 'node:crypto'
-import { CatalogError, type NewRange, type RangeForWork, type RangeResult, type RunState } from '@varve/catalog-client'
+import {
+  CatalogError,
+  type NewRange,
+  type PlatformLimits,
+  RANGE_TIMES,
+  type RangeForWork,
+  type RangeResult,
+  type RunState,
+} from '@varve/catalog-client'
 import { acceptAttempt, noAttempt, refuseAttempt } from './attempts.ts'
 import type { Database, Sql } from './database.ts'
+import { limitsOf, underPressure } from './limits.ts'
 import { expectSnapshot, expectState, isOver, type LockedRun, lockRun, planChanged, stateError } from './locked-run.ts'
 import { afterCopying, nothingLeftToCopy } from './preparing.ts'
+import { pressureAt, type StoredPressure } from './pressure.ts'
 
 /** (imageId, index) twice is once, if it is the same range. After `planned` only ranges that are there already can be named again. */
 export async function addRanges(db: Database, id: string, ranges: readonly NewRange[], snapshotId?: string | null): Promise<void> {
@@ -60,7 +70,7 @@ async function expectImages(sql: Sql, run: LockedRun, ranges: readonly NewRange[
   if (rows[0]?.gone !== false) throw planChanged(run, `an image of run ${run.id} is not there any more`)
 }
 
-interface RangeRow {
+interface RangeRow extends StoredPressure {
   id: string
   run_id: string
   image_id: string
@@ -83,6 +93,8 @@ interface RangeRow {
   cancel_requested: boolean
   paused: boolean
   options: { onDamage?: 'fail' | 'continue' }
+  limits: Partial<PlatformLimits>
+  now: string
 }
 
 /** All that a worker must know of a range. */
@@ -90,8 +102,10 @@ export async function selectRange(db: Sql, id: string): Promise<RangeForWork> {
   const { rows } = await db.query<RangeRow>(
     `select g.id, g.run_id, g.image_id, g.index, g.first_page, g.page_count, g.extents, g.bytes, g.state,
             i.disk_id, i.disk_size, i.block_size, i.kind, i.parent_image_id, i.source_image_id,
-            r.platform_id, r.lease_id, r.snapshot_id, r.state as run_state, r.cancel_requested, r.paused, r.options
-       from varve.ranges g join varve.images i on i.id = g.image_id join varve.runs r on r.id = g.run_id where g.id = $1`,
+            r.platform_id, r.lease_id, r.snapshot_id, r.state as run_state, r.cancel_requested, r.paused, r.options,
+            p.limits, p.pressure, p.pressure_at, p.pressure_reason, clock_timestamp() as now
+       from varve.ranges g join varve.images i on i.id = g.image_id join varve.runs r on r.id = g.run_id join varve.platforms p on p.id = r.platform_id
+      where g.id = $1`,
     [id],
   )
   const row = rows[0]
@@ -116,6 +130,7 @@ export async function selectRange(db: Sql, id: string): Promise<RangeForWork> {
     snapshotId: row.snapshot_id,
     sourceImageId: row.source_image_id,
     onDamage: row.options.onDamage ?? 'fail',
+    bytesPerSecond: underPressure(limitsOf(row.limits), pressureAt(row, row.now).level).bytesPerSecond,
     runState: row.run_state,
     cancelRequested: row.cancel_requested,
     paused: row.paused,
@@ -147,9 +162,17 @@ export async function completeRange(db: Database, id: string, attemptId: string,
     expectState(run, 'copying')
     await acceptAttempt(sql, id, attemptId)
     await sql.query(
-      `update varve.images set ranges_done = ranges_done + 1, ranges_queued = ranges_queued - 1, read = read + $2, written = written + $3, unchanged = unchanged + $4, zero = zero + $5
+      `update varve.images set ranges_done = ranges_done + 1, ranges_queued = ranges_queued - 1, read = read + $2, written = written + $3, unchanged = unchanged + $4, zero = zero + $5,
+              time_source_ms = time_source_ms + $6, time_throttle_ms = time_throttle_ms + $7, time_cpu_ms = time_cpu_ms + $8, time_store_ms = time_store_ms + $9
         where id = $1`,
-      [first.image_id, result.read, result.written, result.unchanged, result.zero],
+      [
+        first.image_id,
+        result.read,
+        result.written,
+        result.unchanged,
+        result.zero,
+        ...RANGE_TIMES.map(what => milliseconds(result.time[what])),
+      ],
     )
     await sql.query(`update varve.runs set touched_at = now() where id = $1`, [run.id])
     if (await nothingLeftToCopy(sql, run.id)) await afterCopying(sql, run)
@@ -177,7 +200,7 @@ async function storeReport(
   const pages = Buffer.from(result.pages, 'base64')
   const { rows } = await sql.query<{ run_id: string; image_id: string }>(
     `update varve.ranges set state = 'done', done_at = now(), touched_at = now(), read = $3, written = $4, unchanged = $5, zero = $6,
-            pages = $7, damage = $8, time_source_ms = $9, time_cpu_ms = $10, time_store_ms = $11, report_hash = $12
+            pages = $7, damage = $8, time_source_ms = $9, time_throttle_ms = $10, time_cpu_ms = $11, time_store_ms = $12, report_hash = $13
       where id = $1 and state = 'queued' and exists (select 1 from varve.attempts a where a.id = $2 and a.range_id = $1 and a.ended_at is null)
       returning run_id, image_id`,
     [
@@ -189,9 +212,7 @@ async function storeReport(
       result.zero,
       pages,
       JSON.stringify(result.damage),
-      milliseconds(result.time.source),
-      milliseconds(result.time.cpu),
-      milliseconds(result.time.store),
+      ...RANGE_TIMES.map(what => milliseconds(result.time[what])),
       hash,
     ],
   )

@@ -71,13 +71,13 @@ async function insertRun(
   kind: RunKind,
   vmId: string,
   platformId: string,
-  options: object,
+  options: BackupOptions | RestoreOptions,
   sourcePointId: string | null,
 ): Promise<string> {
   try {
     const { rows } = await sql.query<{ id: string }>(
-      `insert into varve.runs (kind, vm_id, platform_id, options, source_point_id) values ($1, $2, $3, $4, $5) returning id`,
-      [kind, vmId, platformId, JSON.stringify(options), sourcePointId],
+      `insert into varve.runs (kind, vm_id, platform_id, options, source_point_id, priority) values ($1, $2, $3, $4, $5, $6) returning id`,
+      [kind, vmId, platformId, JSON.stringify(options), sourcePointId, options.priority ?? 'normal'],
     )
     return rows[0]!.id
   } catch (error) {

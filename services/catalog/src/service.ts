@@ -98,7 +98,9 @@ export async function startCatalogService(options: CatalogServiceOptions): Promi
     const reconciler = startReconciler(db, { intervalS, silenceS: options.silenceS ?? 60 }, log)
     closer.add('reconciler', () => reconciler.close())
 
-    const methods = catalogMethods(db, metrics === undefined ? undefined : endedRunsCounter(metrics))
+    const methods = catalogMethods(db, metrics === undefined ? undefined : endedRunsCounter(metrics), rise =>
+      log.warn(rise, 'a platform has too much to do; its limits are halved'),
+    )
     const app = buildHttp(methods, { feed, token: options.token, log, readiness, metrics, queueCounts: () => queueCounts(options.queue) })
     closer.add('http', () => app.close())
     closer.add('change feed', () => feed.close())

@@ -23,7 +23,7 @@ export async function finishRun(runId: string, deps: SnapshotDeps, signal: Abort
   }
   const platform = await platforms.get(run.platformId)
 
-  await releaseLease(run, platform, signal)
+  await releaseLease(run, platform, catalog, signal)
   // What a run that succeeded took is noted; one that did not may have died while it took one.
   const snapshots = await deleteSnapshots(run, platform, signal, { mayComeYet: !isSuccess(run.outcome) })
   if (run.kind === 'restore') {

@@ -1,6 +1,7 @@
 import type { JobPriority } from '@varve/queue'
 import type { Sql } from '../database.ts'
 import { limitsOf, underPressure } from '../limits.ts'
+import { pressureAt, type StoredPressure } from '../pressure.ts'
 import type { DispatchInput, DispatchLimits, ImageUnderWay, RunUnderWay, WaitingRun } from './dispatch-plan.ts'
 import { Usage } from './usage.ts'
 
@@ -15,10 +16,10 @@ export async function readDispatch(sql: Sql, withWaiting: boolean): Promise<Pick
 }
 
 async function readLimits(sql: Sql): Promise<ReadonlyMap<string, DispatchLimits>> {
-  const { rows } = await sql.query<{ id: string; limits: Partial<DispatchLimits>; pressure: number }>(
-    `select id, limits, pressure from varve.platforms`,
+  const { rows } = await sql.query<StoredPressure & { id: string; limits: Partial<DispatchLimits>; now: string }>(
+    `select id, limits, pressure, pressure_at, pressure_reason, clock_timestamp() as now from varve.platforms`,
   )
-  return new Map(rows.map(({ id, limits, pressure }) => [id, underPressure(limitsOf(limits), pressure)]))
+  return new Map(rows.map(row => [row.id, underPressure(limitsOf(row.limits), pressureAt(row, row.now).level)]))
 }
 
 interface RunRow extends Record<string, unknown> {

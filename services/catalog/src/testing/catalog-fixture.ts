@@ -132,7 +132,7 @@ export function result(attemptId: string, over: Partial<RangeResult> = {}): Rang
       { key: `maps/${prefix}/${attemptId}00000001`, size: 100, kind: 'map' },
     ],
     damage: [],
-    time: { source: 1, cpu: 1, store: 1 },
+    time: { source: 1, throttle: 0, cpu: 1, store: 1 },
     ...over,
   }
 }
