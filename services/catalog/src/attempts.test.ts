@@ -35,7 +35,7 @@ const stateOf = async (rangeId: string): Promise<string> =>
   (await t.sql.query(`select state from varve.ranges where id = $1`, [rangeId])).rows[0].state
 
 async function copying(ranges = 2): Promise<{ runId: string; a: string; b: string }> {
-  const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), ranges)
+  const { run } = await copyingBackup(t, await addVm(t.catalog), ranges)
   const [a, b] = await rangeIds(t, run.id)
   return { runId: run.id, a: a!, b: b! }
 }
@@ -171,7 +171,7 @@ test('an attempt that nobody has, or of another range, is an error; objects must
 
 test('many workers, takes, reports and a cancel at once: nothing waits for ever, no attempt stays open', async () => {
   for (let round = 0; round < 5; round++) {
-    const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), 20)
+    const { run } = await copyingBackup(t, await addVm(t.catalog), 20)
     const work = (await rangeIds(t, run.id)).flatMap(id =>
       [1, 2].map(async worker => {
         const { attemptId } = await t.catalog.takeRange(id, `w${worker}`)

@@ -16,7 +16,6 @@ import { getVm, listVms, reportVms } from './vms.ts'
 /** The catalog on its database: what the routes call. `onEnded`: told once of each run that ended; `onPressure`: of each rise. */
 export function catalogMethods(
   db: Database,
-  window: number,
   onEnded?: (run: EndedRun) => void,
   onPressure?: (rise: PressureRise) => void,
 ): Pick<Catalog, CatalogMethod> {
@@ -43,7 +42,7 @@ export function catalogMethods(
     resumeRun: async id => {
       const run = await resumeRun(db, id)
       // Nobody waits until its ranges count as silent.
-      if (run.state === 'copying') await requeue(db, id, window)
+      if (run.state === 'copying') await requeue(db, id)
       return run
     },
     getRunForWork: id => getRunForWork(db, id),
@@ -54,10 +53,10 @@ export function catalogMethods(
     setTarget: (id, targetPlatformVmId) => setTarget(db, id, targetPlatformVmId),
     addImages: (id, images, snapshotId) => addImages(db, id, images, snapshotId),
     addRanges: (id, ranges, snapshotId) => addRanges(db, id, ranges, snapshotId),
-    planned: (id, plan) => planned(db, id, window, plan),
+    planned: (id, plan) => planned(db, id, plan),
     dropPlan: (id, snapshotId) => dropPlan(db, id, snapshotId),
     takeRange: (id, worker) => takeRange(db, id, worker),
-    completeRange: (id, attemptId, result) => completeRange(db, id, attemptId, result, window),
+    completeRange: (id, attemptId, result) => completeRange(db, id, attemptId, result),
     progressRange: (id, attemptId, progress) => progressRange(db, id, attemptId, progress),
     endAttempt: (attemptId, end) => endAttempt(db, attemptId, end),
     imagePages: imageId => imagePages(db, imageId),
@@ -68,7 +67,7 @@ export function catalogMethods(
       const ended = await closeRun(db, id)
       if (ended !== null) onEnded?.(ended)
     },
-    requeue: id => requeue(db, id, window),
+    requeue: id => requeue(db, id),
     listPoints: vmId => listPoints(db, vmId),
     getPoint: id => getPoint(db, id),
     getPointConfig: id => getPointConfig(db, id),

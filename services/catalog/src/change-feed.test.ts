@@ -44,7 +44,7 @@ function follow(url: string): { seen: string[]; stop(): Promise<void> } {
 }
 
 test('a reader hears of runs under way when it comes, then of every change and of progress', async () => {
-  const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), 2)
+  const { run } = await copyingBackup(t, await addVm(t.catalog), 2)
   const feed = follow(t.url)
   await until(() => feed.seen.includes(run.id))
   const [first] = await rangeIds(t, run.id)

@@ -39,14 +39,17 @@ async function reportOnce(id: string): Promise<{ accepted: boolean }> {
 
 test('many workers, each range reported twice at once: every range counts once, the window holds, the run is sealed once', async () => {
   const RANGES = 60
-  const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), RANGES)
+  const { run } = await copyingBackup(t, await addVm(t.catalog), RANGES)
   const accepted = new Map<string, number>()
   let most = 0
   const worker = async (): Promise<void> => {
     for (;;) {
       const queued = await rangeIds(t, run.id, 'queued')
       most = Math.max(most, queued.length)
-      if (queued.length === 0) return
+      if (queued.length === 0) {
+        if ((await t.catalog.getRun(run.id)).state !== 'copying') return
+        continue
+      }
       const id = queued[Math.floor(Math.random() * queued.length)]!
       const answers = await Promise.all([reportOnce(id), reportOnce(id)])
       accepted.set(id, (accepted.get(id) ?? 0) + answers.filter(a => a.accepted).length)
@@ -74,13 +77,14 @@ test('the last ranges of two disks at the same moment: one of them sees that it 
     )
     await t.catalog.planned(run.id)
     const ids = await rangeIds(t, run.id)
+    await until(async () => (await rangeIds(t, run.id, 'queued')).length === ids.length)
     await Promise.all(ids.map(id => complete(t.catalog, id)))
     expect((await t.catalog.getRun(run.id)).state).toBe('sealing')
   }
 })
 
 test('the first report wins; the same report again is accepted again', async () => {
-  const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), 2)
+  const { run } = await copyingBackup(t, await addVm(t.catalog), 2)
   const [id] = await rangeIds(t, run.id)
   const [one, two] = [await take(t.catalog, id!), await take(t.catalog, id!)]
   const first = result(one)
@@ -93,7 +97,7 @@ test('the first report wins; the same report again is accepted again', async () 
 })
 
 test('a report for a run that ends leaves nothing behind', async () => {
-  const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), 2)
+  const { run } = await copyingBackup(t, await addVm(t.catalog), 2)
   const [id] = await rangeIds(t, run.id)
   const attempt = await take(t.catalog, id!)
   await t.catalog.failRun(run.id, { code: 'LEASE_LOST', message: 'the lease expired', retryable: false })
@@ -107,7 +111,7 @@ test('a report for a run that ends leaves nothing behind', async () => {
 })
 
 test('a range that is not in the queue yet is not given out and cannot be reported', async () => {
-  const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), WINDOW + 1)
+  const { run } = await copyingBackup(t, await addVm(t.catalog), WINDOW + 1)
   const [waiting] = await rangeIds(t, run.id, 'planned')
   expect(await t.catalog.takeRange(waiting!, 'early')).toMatchObject({ attemptId: null, state: 'planned' })
   const attempt = unknownAttempt()
@@ -115,7 +119,7 @@ test('a range that is not in the queue yet is not given out and cannot be report
 })
 
 test('progress shows in the totals until the report replaces it', async () => {
-  const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), 2)
+  const { run } = await copyingBackup(t, await addVm(t.catalog), 2)
   const [id] = await rangeIds(t, run.id)
   const attempt = await take(t.catalog, id!)
   expect(await t.catalog.progressRange(id!, attempt, { read: 500, written: 50 })).toEqual({ next: 'go-on' })
@@ -133,6 +137,7 @@ test('a restore ends with its last range, with damage when there was some', asyn
     const [image] = await t.catalog.addImages(run.id, [{ ...fullImage(), reason: null, cbt: false, sourceImageId: imageId }])
     await t.catalog.addRanges(run.id, [rangeOf(image!.id, 0), rangeOf(image!.id, 1)])
     await t.catalog.planned(run.id)
+    await until(async () => (await rangeIds(t, run.id, 'queued')).length === 2)
     const [a, b] = await rangeIds(t, run.id)
     expect(await t.catalog.takeRange(a!, 'looks')).toMatchObject({
       sourceImageId: imageId,

@@ -43,7 +43,7 @@ test('a run is paused in any state before finishing, twice is once, and goes on 
 })
 
 test('a paused run can be cancelled, and is not paused any more then; one that ends is not paused', async () => {
-  const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), 2)
+  const { run } = await copyingBackup(t, await addVm(t.catalog), 2)
   expect(await t.catalog.pauseRun(run.id)).toMatchObject({ state: 'copying', paused: true })
   expect(await t.catalog.cancelRun(run.id)).toMatchObject({ state: 'finishing', outcome: 'cancelled', paused: false })
   await expect(t.catalog.pauseRun(run.id)).rejects.toMatchObject({ code: 'RUN_ENDED', context: { state: 'finishing' } })
@@ -55,7 +55,7 @@ test('a paused run can be cancelled, and is not paused any more then; one that e
 })
 
 test('the lease of a paused run goes on being listed for renewal', async () => {
-  const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), 2)
+  const { run } = await copyingBackup(t, await addVm(t.catalog), 2)
   await t.catalog.recordResources(run.id, { leaseId: 'lease-of-a-paused-run' })
   await t.catalog.pauseRun(run.id)
   expect(await t.catalog.activeLeases()).toContainEqual(expect.objectContaining({ runId: run.id, leaseId: 'lease-of-a-paused-run' }))
@@ -100,7 +100,7 @@ test.each([
 
 test('reports raise the pressure once in five seconds, and what a range may use is halved', async () => {
   const vmId = await addVm(t.catalog)
-  const { run } = await copyingBackup(t.catalog, vmId, 1)
+  const { run } = await copyingBackup(t, vmId, 1)
   const [rangeId] = await rangeIds(t, run.id)
   expect((await t.catalog.takeRange(rangeId!, 'a worker')).bytesPerSecond).toBe(null)
   await t.catalog.setPlatformLimits(run.platformId, { bytesPerSecond: 80_000_000 })
@@ -166,7 +166,7 @@ test('the token of a lease is noted before it and struck off with it', async () 
 })
 
 test('a run tells what its ranges waited for most', async () => {
-  const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), 3)
+  const { run } = await copyingBackup(t, await addVm(t.catalog), 3)
   expect(run.bottleneck).toBe(null)
   const [a, b] = await rangeIds(t, run.id)
   await complete(t.catalog, a!, { time: { source: 100, throttle: 0, cpu: 60, store: 5 } })

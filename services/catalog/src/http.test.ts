@@ -225,7 +225,7 @@ test('a plan made from another snapshot is dropped, the same snapshot keeps it',
 })
 
 test('ranges of an image that belongs to another run are refused', async () => {
-  const { imageId } = await copyingBackup(t.catalog, await addVm(t.catalog), 1)
+  const { imageId } = await copyingBackup(t, await addVm(t.catalog), 1)
   const run = await t.catalog.createBackup(await addVm(t.catalog), {})
   await t.catalog.startRun(run.id)
   await expect(t.catalog.addRanges(run.id, [rangeOf(imageId, 5)])).rejects.toMatchObject({ code: 'BAD_REQUEST' })

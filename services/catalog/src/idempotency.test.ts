@@ -53,7 +53,7 @@ test('every changing call may be repeated: same answer, nothing changes', async 
   expect((await t.catalog.listRuns({ vmId })).map(r => r.state)).toEqual(['succeeded'])
   expect((await t.catalog.getPoint(pointId)).stored).toBe(3000)
 
-  const { run } = await copyingBackup(catalog, vmId, 3)
+  const { run } = await copyingBackup(doubled, vmId, 3)
   expect(run.totals).toMatchObject({ rangesTotal: 3, planned: 3 * 1024 * 1024 })
   await catalog.recordResources(run.id, { snapshotName: 's', leaseId: 'l' })
   await catalog.addNote(run.id, 'disk d1 left out: shared')

@@ -4,7 +4,6 @@ import { CANCELLED, endRun } from './endings.ts'
 import { expectSnapshot, expectState, isOver, type LockedRun, lockRun, planChanged, stateError } from './locked-run.ts'
 import { addStepJob } from './outbox.ts'
 import { imagesOfRun } from './run-row.ts'
-import { fillWindow, nothingLeftToCopy } from './window.ts'
 
 /** What `prepare-backup` and `prepare-restore` report, up to `planned`. */
 
@@ -14,9 +13,9 @@ export async function startRun(db: Database, id: string): Promise<void> {
     expectState(run, 'queued', 'preparing')
     // A new VM of a restore is made on the host of the original, while that is there.
     await sql.query(
-      `update varve.runs r set state = 'preparing', started_at = coalesce(started_at, now()), touched_at = now(),
-              host_id = coalesce(r.host_id, (select host_id from varve.vms where id = r.vm_id))
-        where id = $1`,
+      `update varve.runs r set state = 'preparing', started_at = coalesce(started_at, now()), released_at = coalesce(released_at, now()), touched_at = now(),
+               host_id = coalesce(r.host_id, (select host_id from varve.vms where id = r.vm_id))
+         where id = $1`,
       [id],
     )
   })
@@ -170,10 +169,10 @@ const INSERT_IMAGES = `
       "parentImageId" uuid, "sourceImageId" uuid, since text, cbt boolean)`
 
 /**
- * All ranges are in. preparing -> copying with a window of ranges in the queue; with nothing to copy the step after that; with a cancel asked for
+ * All ranges are in. preparing -> copying, and the dispatcher gives its ranges out; with nothing to copy the step after that; with a cancel asked for
  * meanwhile -> finishing.
  */
-export async function planned(db: Database, id: string, window: number, plan: MadePlan = {}): Promise<void> {
+export async function planned(db: Database, id: string, plan: MadePlan = {}): Promise<void> {
   await db.transaction(async sql => {
     const run = await lockRun(sql, id)
     expectSnapshot(run, plan.snapshotId)
@@ -183,10 +182,7 @@ export async function planned(db: Database, id: string, window: number, plan: Ma
     await sql.query(`update varve.runs set planned_at = now(), touched_at = now() where id = $1`, [id])
     if (run.cancel_requested) await endRun(sql, id, CANCELLED)
     else if (await nothingLeftToCopy(sql, id)) await afterCopying(sql, run)
-    else {
-      await sql.query(`update varve.runs set state = 'copying' where id = $1`, [id])
-      await fillWindow(sql, run, window)
-    }
+    else await sql.query(`update varve.runs set state = 'copying' where id = $1`, [id])
   })
 }
 
@@ -198,6 +194,15 @@ async function expectImages(sql: Sql, run: LockedRun, images: NonNullable<MadePl
   const given = new Map(images.map(({ imageId, ranges }) => [imageId, ranges]))
   if (rows.length === images.length && rows.every(row => given.get(row.id) === row.ranges_total)) return
   throw planChanged(run, `another plan of run ${run.id} is stored`)
+}
+
+/** Are all ranges in? The run is locked by the caller. */
+export async function nothingLeftToCopy(sql: Sql, runId: string): Promise<boolean> {
+  const { rows } = await sql.query<{ left: boolean }>(
+    `select exists (select 1 from varve.images where run_id = $1 and ranges_done < ranges_total) as left`,
+    [runId],
+  )
+  return rows[0]?.left === false
 }
 
 /** The last range is in: a backup goes to sealing, a restore to finishing, with damage if any range had some. The run is locked. */

@@ -12,9 +12,8 @@ import { acceptAttempt, noAttempt, refuseAttempt } from './attempts.ts'
 import type { Database, Sql } from './database.ts'
 import { limitsOf, underPressure } from './limits.ts'
 import { expectSnapshot, expectState, isOver, type LockedRun, lockRun, planChanged, stateError } from './locked-run.ts'
-import { afterCopying } from './preparing.ts'
+import { afterCopying, nothingLeftToCopy } from './preparing.ts'
 import { pressureAt, type StoredPressure } from './pressure.ts'
-import { fillWindow, nothingLeftToCopy } from './window.ts'
 
 /** (imageId, index) twice is once, if it is the same range. After `planned` only ranges that are there already can be named again. */
 export async function addRanges(db: Database, id: string, ranges: readonly NewRange[], snapshotId?: string | null): Promise<void> {
@@ -150,15 +149,9 @@ export function noRange(id: string): CatalogError {
 
 /**
  * The first report of a range wins. What is large (pages, objects) is written under the range's own lock, so that many workers do it side by side;
- * the run is locked only for the counting after that, which also moves the window or the run on.
+ * the run is locked only for the counting after that, which also moves the run on. Room in the queue is noticed by the dispatcher.
  */
-export async function completeRange(
-  db: Database,
-  id: string,
-  attemptId: string,
-  result: RangeResult,
-  window: number,
-): Promise<{ accepted: boolean }> {
+export async function completeRange(db: Database, id: string, attemptId: string, result: RangeResult): Promise<{ accepted: boolean }> {
   expectOwnObjects(id, attemptId, result.objects)
   const hash = reportHash(result)
   const answer = await db.transaction(async sql => {
@@ -169,7 +162,7 @@ export async function completeRange(
     expectState(run, 'copying')
     await acceptAttempt(sql, id, attemptId)
     await sql.query(
-      `update varve.images set ranges_done = ranges_done + 1, read = read + $2, written = written + $3, unchanged = unchanged + $4, zero = zero + $5,
+      `update varve.images set ranges_done = ranges_done + 1, ranges_queued = ranges_queued - 1, read = read + $2, written = written + $3, unchanged = unchanged + $4, zero = zero + $5,
               time_source_ms = time_source_ms + $6, time_throttle_ms = time_throttle_ms + $7, time_cpu_ms = time_cpu_ms + $8, time_store_ms = time_store_ms + $9
         where id = $1`,
       [
@@ -183,7 +176,6 @@ export async function completeRange(
     )
     await sql.query(`update varve.runs set touched_at = now() where id = $1`, [run.id])
     if (await nothingLeftToCopy(sql, run.id)) await afterCopying(sql, run)
-    else await fillWindow(sql, run, window)
     return true
   })
   if (answer instanceof CatalogError) throw answer

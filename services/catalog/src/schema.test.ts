@@ -49,6 +49,7 @@ test('several instances that start at once migrate once', async () => {
     '0002_platform_transport',
     '0003_planned_since',
     '0004_attempts_limits_checks',
+    '0008_dispatch',
     '0009_throttle_time',
   ])
   expect(await migrate(url, log)).toEqual([])
@@ -76,7 +77,7 @@ test('a database that refuses us ends the waiting at once; an absent one is wait
 test('the database itself refuses what the states do not allow', async () => {
   const t = await startTestCatalog(await databases.create())
   try {
-    const { run, imageId } = await copyingBackup(t.catalog, await addVm(t.catalog), 2)
+    const { run, imageId } = await copyingBackup(t, await addVm(t.catalog), 2)
     const set = (assignments: string): Promise<unknown> => t.sql.query(`update varve.runs set ${assignments} where id = $1`, [run.id])
     await expect(set(`state = 'queued'`)).rejects.toThrow(/cannot go from copying to queued/)
     await expect(set(`state = 'finishing'`)).rejects.toThrow(/runs_outcome_when_finishing/)
@@ -104,7 +105,7 @@ test('the database itself refuses what the states do not allow', async () => {
 test('the database itself refuses a point that lacks a root or a range', async () => {
   const t = await startTestCatalog(await databases.create())
   try {
-    const { run, imageId } = await copyingBackup(t.catalog, await addVm(t.catalog), 2)
+    const { run, imageId } = await copyingBackup(t, await addVm(t.catalog), 2)
     const pointId = randomUUID()
     /** Everything that seal() writes, except what is switched off. */
     const sealByHand = async (withRoot: boolean): Promise<void> => {

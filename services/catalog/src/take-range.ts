@@ -19,7 +19,7 @@ export async function takeRange(db: Database, id: string, worker: string): Promi
     const run = rows[0]!
     const now = { ...range, runState: run.state, paused: run.paused, cancelRequested: run.cancel_requested }
     if (now.state !== 'queued' || now.runState !== 'copying' || now.cancelRequested) return { ...now, attemptId: null }
-    if (now.paused) return { ...now, state: await backToPlanned(sql, now.runId, id), attemptId: null }
+    if (now.paused) return { ...now, state: await backToPlanned(sql, id), attemptId: null }
     return { ...now, attemptId: await openAttempt(sql, id, now.runId, worker) }
   })
 }
@@ -91,16 +91,19 @@ export async function endAttempt(db: Database, attemptId: string, end: AttemptEn
     // The job that brought it is tried again after its pause, and that is the range's sign of life.
     else if (state === 'queued') await sql.query(`update varve.ranges set touched_at = now() where id = $1`, [attempt.range_id])
     if (ended.rowCount === 1 && state === 'queued' && run.state === 'copying' && (await isPaused(sql, run.id))) {
-      await backToPlanned(sql, run.id, attempt.range_id)
+      await backToPlanned(sql, attempt.range_id)
     }
   })
 }
 
 /** A range that nobody works on waits in the catalog while its run is paused. @returns its state then. The range is locked. */
-async function backToPlanned(sql: Sql, _runId: string, rangeId: string): Promise<'planned' | 'queued'> {
+async function backToPlanned(sql: Sql, rangeId: string): Promise<'planned' | 'queued'> {
   const { rowCount } = await sql.query(
-    `update varve.ranges set state = 'planned', touched_at = now()
-      where id = $1 and state = 'queued' and not exists (select 1 from varve.attempts a where a.range_id = $1 and a.ended_at is null)`,
+    `with back as (
+       update varve.ranges set state = 'planned', touched_at = now()
+        where id = $1 and state = 'queued' and not exists (select 1 from varve.attempts a where a.range_id = $1 and a.ended_at is null)
+       returning image_id)
+     update varve.images set ranges_queued = ranges_queued - 1 where id in (select image_id from back)`,
     [rangeId],
   )
   return rowCount === 1 ? 'planned' : 'queued'

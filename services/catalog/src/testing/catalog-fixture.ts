@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Catalog, createCatalogClient, type NewImage, type NewRange, type RangeResult, type Run } from '@varve/catalog-client'
 import { startPostgres } from '@varve/postgres'
-import type { JobName, QueueDoor } from '@varve/queue'
+import type { AddOptions, JobName, QueueDoor } from '@varve/queue'
 import { Closer, createLogger, type Logger } from '@varve/runtime'
 import pg from 'pg'
 import { type CatalogServiceOptions, startCatalogService } from '../service.ts'
@@ -15,15 +15,15 @@ export const MiB = 1024 * 1024
 
 /** A queue that remembers what was added and can be made to fail. */
 export class RecordingQueue implements Pick<QueueDoor, 'add'> {
-  readonly added: { name: JobName; payload: { runId: string; rangeId?: string }; id: string }[] = []
+  readonly added: { name: JobName; payload: { runId: string; rangeId?: string }; id: string; priority: AddOptions['priority'] }[] = []
   fault: Error | null = null
   attempts = 0
 
-  async add(name: JobName, payload: { runId: string; rangeId?: string }, options: { id: string }): Promise<void> {
+  async add(name: JobName, payload: { runId: string; rangeId?: string }, options: AddOptions): Promise<void> {
     this.attempts += 1
     await Promise.resolve()
     if (this.fault !== null) throw this.fault
-    this.added.push({ name, payload, id: options.id })
+    this.added.push({ name, payload, id: options.id, priority: options.priority })
   }
 
   ids(name?: JobName): string[] {
@@ -155,8 +155,13 @@ export async function complete(catalog: Catalog, rangeId: string, over: Partial<
 export const unknownAttempt = (): string => randomBytes(12).toString('hex')
 
 /** A backup with `ranges` ranges on one disk, brought to `copying`. */
-export async function copyingBackup(catalog: Catalog, vmId: string, ranges: number): Promise<{ run: Run; imageId: string }> {
+export async function copyingBackup(
+  { catalog, sql }: Pick<TestCatalog, 'catalog' | 'sql'>,
+  vmId: string,
+  ranges: number,
+): Promise<{ run: Run; imageId: string }> {
   const run = await catalog.createBackup(vmId, {})
+  await until(async () => (await sql.query(`select 1 from varve.runs where id = $1 and released_at is not null`, [run.id])).rowCount === 1)
   await catalog.startRun(run.id)
   await catalog.recordSnapshot(run.id, { checkpointId: '4294967297', config: { name: 'vm' } })
   const [image] = await catalog.addImages(run.id, [fullImage()])
@@ -165,6 +170,12 @@ export async function copyingBackup(catalog: Catalog, vmId: string, ranges: numb
     Array.from({ length: ranges }, (_, i) => rangeOf(image!.id, i)),
   )
   await catalog.planned(run.id)
+  // Given out by the dispatcher, a moment later.
+  await until(
+    async () =>
+      ranges === 0 ||
+      (await sql.query(`select 1 from varve.ranges where run_id = $1 and state = 'queued' limit 1`, [run.id])).rowCount === 1,
+  )
   return { run: await catalog.getRun(run.id), imageId: image!.id }
 }
 
@@ -183,8 +194,9 @@ export async function sealedBackup(
   ranges = 2,
 ): Promise<{ runId: string; imageId: string; pointId: string }> {
   const { catalog } = test
-  const { run, imageId } = await copyingBackup(catalog, vmId, ranges)
+  const { run, imageId } = await copyingBackup(test, vmId, ranges)
   for (let left = ranges; left > 0; left--) {
+    await until(async () => (await rangeIds(test, run.id, 'queued')).length > 0)
     const [next] = await rangeIds(test, run.id, 'queued')
     await complete(catalog, next!)
   }
