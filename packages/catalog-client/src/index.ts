@@ -1,6 +1,7 @@
 export type { Catalog, MadePlan, NewImage, SeenDisk, SeenVm } from './catalog.ts'
 export { type CatalogClientOptions, createCatalogClient } from './client.ts'
 export { CATALOG_ERRORS, CatalogError, type CatalogErrorCode, isCatalogErrorCode } from './errors.ts'
+export { type PageRequest, pageEnd, placeAfter, placeOf } from './page.ts'
 export {
   type AttemptEnd,
   type BackupOptions,

@@ -83,7 +83,9 @@ export interface PointInfo {
   readonly images: readonly (ImageInfo & { readonly read: number; readonly stored: number })[]
 }
 
-/** Lists of the API. */
+/** Lists of the API; long ones come in pages. */
 export interface Items<T> {
   readonly items: readonly T[]
+  /** Where the next page begins; null or absent: this was all. */
+  readonly next?: string | null
 }

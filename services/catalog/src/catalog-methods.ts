@@ -30,7 +30,7 @@ export function catalogMethods(
       if (rise !== null) onPressure?.(rise)
     },
     reportVms: (platformId, vms) => reportVms(db, platformId, vms),
-    listVms: () => listVms(db),
+    listVms: page => listVms(db, page),
     getVm: id => getVm(db, id),
     parentPoint: vmId => parentPoint(db, vmId),
     createBackup: (vmId, options, key) => createBackup(db, vmId, options, key),
@@ -68,7 +68,7 @@ export function catalogMethods(
       if (ended !== null) onEnded?.(ended)
     },
     requeue: id => requeue(db, id),
-    listPoints: vmId => listPoints(db, vmId),
+    listPoints: (vmId, page) => listPoints(db, vmId, page),
     getPoint: id => getPoint(db, id),
     getPointConfig: id => getPointConfig(db, id),
     getImageRoot: imageId => getImageRoot(db, imageId),
