@@ -27,7 +27,8 @@ const { values } = parseArgs({
   },
 })
 
-process.exitCode = await main()
+// Whatever was left by a world that could not be closed is killed at exit.
+process.exit(await main())
 
 async function main(): Promise<number> {
   if (values.help) {

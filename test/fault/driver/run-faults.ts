@@ -2,6 +2,7 @@ import type { Run } from '@varve/catalog-client'
 import type { Fault } from './fault.ts'
 import { isRestore, type Point } from './points.ts'
 import { randomOf } from './random.ts'
+import { knownPoint } from './stored-points.ts'
 import { endOf, injectOnce, type Outcome } from './story.ts'
 import { type GuestVm, makeVm } from './vm.ts'
 import { problemsOf } from './whole.ts'
@@ -82,8 +83,7 @@ async function firstBackup(world: World, name: string): Promise<GuestVm> {
   const run = await endOf(world, await world.api<Run>('POST', `/v1/vms/${vm.vmId}/backups`, {}), 300_000)
   if (run.state !== 'succeeded' || run.restorePointId === null)
     throw new Error(`the first backup is ${run.state}: ${run.reason} ${run.message}`)
-  const { createdAt } = await world.api<{ createdAt: string }>('GET', `/v1/restore-points/${run.restorePointId}`)
-  world.points.push({ id: run.restorePointId, vmId: vm.vmId, createdAt, truth })
+  world.points.push(await knownPoint(world, run.restorePointId, truth))
   return vm
 }
 

@@ -1,5 +1,5 @@
 import { blocksInPage, pageBytes } from '@varve/block-map'
-import { manifestKey, openRepository, openStore, type Repository } from '@varve/repository'
+import { openRepository, openStore, type Repository } from '@varve/repository'
 import { firstWrong, GRANULE } from './twin.ts'
 import type { VmTruth } from './vm.ts'
 import type { World } from './world.ts'
@@ -7,8 +7,18 @@ import type { World } from './world.ts'
 export interface KnownPoint {
   readonly id: string
   readonly vmId: string
-  readonly createdAt: string
+  readonly manifestKey: string
   readonly truth: VmTruth
+}
+
+/** A point that was sealed, with what it must hold. */
+export async function knownPoint(world: World, id: string, truth: VmTruth): Promise<KnownPoint> {
+  const [row] = await world.database.query<{ vm_id: string; manifest_key: string }>(
+    'select vm_id, manifest_key from varve.restore_points where id = $1',
+    [id],
+  )
+  if (row === undefined) throw new Error(`the run names restore point ${id}, which is not sealed`)
+  return { id, vmId: row.vm_id, manifestKey: row.manifest_key, truth }
 }
 
 /** Where a sealed point, read from the repository alone, is not as recorded; null when every byte of every disk is. */
@@ -16,7 +26,7 @@ export async function differenceOfPoint(world: World, point: KnownPoint): Promis
   const store = await openStore(world.repositoryUrl, world.storeSettings)
   try {
     const repository = await openRepository(store)
-    const manifest = await repository.getManifest(manifestKey(point.vmId, point.createdAt, point.id))
+    const manifest = await repository.getManifest(point.manifestKey)
     for (const [diskId, truth] of point.truth) {
       const image = manifest.images.find(candidate => candidate.diskId === diskId)
       if (image === undefined) return `${diskId} is missing`

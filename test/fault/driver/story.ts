@@ -3,7 +3,7 @@ import type { Run } from '@varve/catalog-client'
 import type { Fault, Injection } from './fault.ts'
 import { armPoint, isRestore, type Point } from './points.ts'
 import type { Random } from './random.ts'
-import type { KnownPoint } from './stored-points.ts'
+import { type KnownPoint, knownPoint } from './stored-points.ts'
 import { differenceOfVm, type GuestVm } from './vm.ts'
 import { problemsOf } from './whole.ts'
 import type { World } from './world.ts'
@@ -57,8 +57,7 @@ export async function injectOnce(world: World, vm: GuestVm, fault: Fault, point:
   if (source !== undefined) {
     problems.push(...(await lookAtRestored(world, run, source)))
   } else if (run.restorePointId !== null) {
-    const { createdAt } = await world.api<{ createdAt: string }>('GET', `/v1/restore-points/${run.restorePointId}`)
-    const sealed = { id: run.restorePointId, vmId: vm.vmId, createdAt, truth }
+    const sealed = await knownPoint(world, run.restorePointId, truth)
     world.points.push(sealed)
     touched.push(sealed)
   }

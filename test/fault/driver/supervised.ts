@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'
+import { httpCall } from './http-call.ts'
 
 export interface Command {
   readonly program: string
@@ -66,9 +67,9 @@ export class Supervised {
     const { readyUrl, logFile } = this.#command
     if (readyUrl === undefined) return
     for (const deadline = Date.now() + READY_MS; ; await new Promise(resolve => setTimeout(resolve, 100))) {
-      const answer = await fetch(readyUrl, { signal: AbortSignal.timeout(2000) }).catch(() => undefined)
-      await answer?.body?.cancel()
-      if (answer !== undefined && (answer.ok || answer.status === 403)) return
+      const answer = await httpCall('GET', readyUrl, { timeoutMs: 5000 }).catch(() => undefined)
+      // MinIO is there when it refuses a call without a login.
+      if (answer?.status === 200 || answer?.status === 403) return
       if (!this.running || Date.now() > deadline) throw new Error(`${this.name} is not ready, see ${logFile}`)
     }
   }

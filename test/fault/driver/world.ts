@@ -11,6 +11,7 @@ import { makeRelay, type Relay } from '../../support/relay.ts'
 import { type PlatformUnderTest, ROOT, startPlatform } from '../../support/system.ts'
 import { findTool } from '../../support/tools.ts'
 import { DatabaseServer } from './database.ts'
+import { httpCall } from './http-call.ts'
 import type { KnownPoint } from './stored-points.ts'
 import { Supervised } from './supervised.ts'
 
@@ -238,24 +239,17 @@ async function open(options: WorldOptions, closer: Closer): Promise<World> {
       for (const service of services.values()) service.start()
     },
     async api<Answer>(method: string, path: string, body?: unknown) {
-      const answer = await fetch(`http://127.0.0.1:${apiPort}${path}`, {
-        method,
-        headers: { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
-        signal: AbortSignal.timeout(60_000),
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      const { status, text } = await httpCall(method, `http://127.0.0.1:${apiPort}${path}`, {
+        headers: { authorization: `Bearer ${token}` },
+        body,
       })
-      const text = await answer.text()
-      if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text.slice(0, 500)}`)
+      if (status >= 300) throw new Error(`${method} ${path}: ${status} ${text.slice(0, 500)}`)
       return JSON.parse(text) as Answer
     },
     async platformCall<Answer>(method: string, path: string, body?: unknown) {
-      const answer = await fetch(`${platform.url}${path}`, {
-        method,
-        headers: body === undefined ? {} : { 'content-type': 'application/json' },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      })
-      const json = (await answer.json()) as { data?: Answer }
-      if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(json)}`)
+      const { status, text } = await httpCall(method, `${platform.url}${path}`, { body })
+      if (status >= 300) throw new Error(`${method} ${path}: ${status} ${text.slice(0, 500)}`)
+      const json = JSON.parse(text) as { data?: Answer }
       return (json.data ?? json) as Answer
     },
     redisCommand: command => redisCommand(redisPort, command),
