@@ -138,8 +138,8 @@ async function open(options: WorldOptions, closer: Closer): Promise<World> {
   const storeSettings = { endpoint: minioUrl, region: 'us-east-1', accessKey: 'varve', secretKey, createBucket: true }
 
   const relays = new Map<Relayed, Relay>()
-  const targets: Record<Relayed, NetConnectOpts> = {
-    database: { path: database.socket },
+  const targets: Record<Relayed, NetConnectOpts | (() => NetConnectOpts)> = {
+    database: () => ({ path: database.socket }),
     queue: { host: '127.0.0.1', port: redisPort },
     store: { host: '127.0.0.1', port: minioPort },
   }
