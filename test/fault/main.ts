@@ -27,6 +27,9 @@ const { values } = parseArgs({
   },
 })
 
+// Ended from outside, it leaves nothing running.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130))
+
 // Whatever was left by a world that could not be closed is killed at exit.
 process.exit(await main())
 

@@ -10,6 +10,10 @@ export class DatabaseServer {
 
   constructor(folder: string) {
     this.#folder = folder
+    // It is in a session of its own, and would outlive us.
+    process.once('exit', () => {
+      if (this.#server !== undefined && isAlive(this.#server.pid)) process.kill(this.#server.pid, 'SIGQUIT')
+    })
   }
 
   get url(): string {
