@@ -50,7 +50,9 @@ export async function openParts(service: ServiceParts<WorkerConfig>, options: { 
 }
 
 async function openQueueOf({ config, closer, log, readiness }: ServiceParts<WorkerConfig>): Promise<QueueDoor> {
-  const queue = await waitFor('queue', () => openQueue(config.VARVE_QUEUE_URL, { log, connectMs: QUEUE_TRY_MS }), { log })
+  const lockDurationMs = config.VARVE_QUEUE_LOCK_SECONDS * 1000
+  const options = { log, connectMs: QUEUE_TRY_MS, lockDurationMs, stalledIntervalMs: lockDurationMs / 2 }
+  const queue = await waitFor('queue', () => openQueue(config.VARVE_QUEUE_URL, options), { log })
   closer.add('queue', () => queue.close())
   readiness.set('queue', () => queue.counts('finish-run'))
   return queue

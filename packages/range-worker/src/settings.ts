@@ -24,6 +24,9 @@ export const WORKER_SETTINGS = {
   /** `redis://…` or `postgres://…`. */
   VARVE_QUEUE_URL: Type.String({ minLength: 8 }),
 
+  /** Seconds after which the job of a worker that is silent goes to another one; those that live renew at half of it. */
+  VARVE_QUEUE_LOCK_SECONDS: Type.Integer({ default: 30, minimum: 2, maximum: 3600 }),
+
   /** `file:///folder` or `s3://bucket/prefix`. */
   VARVE_REPOSITORY_URL: Type.String({ minLength: 8 }),
 

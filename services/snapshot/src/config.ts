@@ -1,3 +1,4 @@
+import { DEFAULT_LIMITS } from '@varve/planning'
 import { WORKER_SETTINGS } from '@varve/range-worker'
 import { loadConfig, type Static, Type } from '@varve/runtime'
 
@@ -6,6 +7,9 @@ const SnapshotConfig = Type.Object({
 
   /** Jobs of each kind at the same time. They wait for the platform most of the time. */
   VARVE_CONCURRENCY: Type.Integer({ default: 4, minimum: 1, maximum: 64 }),
+
+  /** Bytes of one range at most, in whole blocks; a page of the block map is never split. */
+  VARVE_RANGE_BYTES: Type.Integer({ default: DEFAULT_LIMITS.maxBytes, minimum: 1024 * 1024, maximum: 16 * 1024 ** 3 }),
 
   /** Seconds between two rounds of renewing leases. Platforms advise one to two minutes at most; a first lease lives for 120 s. */
   VARVE_LEASE_RENEW_SECONDS: Type.Integer({ default: 20, minimum: 1, maximum: 60 }),

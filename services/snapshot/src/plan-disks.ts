@@ -10,6 +10,7 @@ import {
   type NoAnswer,
   planRanges,
   planWholeDisk,
+  type RangeLimits,
 } from '@varve/planning'
 import type { PlatformDriver, PlatformSnapshot } from '@varve/platform'
 import type { Logger } from '@varve/runtime'
@@ -36,6 +37,7 @@ export interface PlanContext {
   readonly parent: Parent | null
   readonly blockSize: number
   readonly requested: boolean
+  readonly limits?: RangeLimits | undefined
   readonly platform: PlatformDriver
   readonly log: Logger
   readonly signal: AbortSignal
@@ -115,11 +117,16 @@ function otherChoice(choice: KindChoice, answer: NoAnswer, { run, snapshot }: Pl
   return { ...fullBecause('cbt-expired'), since: null }
 }
 
-function rangesFor(choice: KindChoice, diskId: string, diskSize: number, { snapshot, blockSize, platform, run, signal }: PlanContext) {
+function rangesFor(
+  choice: KindChoice,
+  diskId: string,
+  diskSize: number,
+  { snapshot, blockSize, limits, platform, run, signal }: PlanContext,
+) {
   const geometry = { diskSize, blockSize }
-  if (choice.since === null) return planWholeDisk(geometry)
+  if (choice.since === null) return planWholeDisk(geometry, limits)
   // Nothing can have changed between a checkpoint and itself, but only the platform knows; it is asked.
   const since = choice.kind === 'full' ? NO_CHECKPOINT : choice.since
   const query = { vmId: run.platformVmId, diskId, snapshotId: snapshot.id, since, diskSize }
-  return planRanges(platform.changedAreas(query, signal), geometry)
+  return planRanges(platform.changedAreas(query, signal), geometry, limits)
 }

@@ -33,7 +33,7 @@ export async function planRestoreDisk(image: PointImage, context: RestoreContext
 async function allRanges(image: PointImage, { onto, deps, signal }: RestoreContext) {
   const { rootKey } = await deps.catalog.getImageRoot(image.imageId)
   const root = await deps.repository.getRoot(rootKey, { signal })
-  return planRestore(root.pages, image, onto)
+  return planRestore(root.pages, image, onto, deps.limits)
 }
 
 /** The ranges that changed since the point; null, with a note, when the platform can't tell and the whole disk must be written. */
@@ -48,7 +48,7 @@ async function changedRanges(image: PointImage, context: RestoreContext): Promis
   if (now?.size !== diskSize) return because('its size has changed since')
   try {
     const areas = platform.changedAreas({ vmId, diskId, snapshotId: snapshot.id, since: checkpoint, diskSize }, signal)
-    return await RangeSpool.fill(planRanges(areas, image))
+    return await RangeSpool.fill(planRanges(areas, image, deps.limits))
   } catch (error) {
     if (hasCode(error, 'CBT_EXPIRED')) return because('changed block tracking has expired since')
     if (hasCode(error, 'CBT_DISABLED')) return because('changed block tracking is off')

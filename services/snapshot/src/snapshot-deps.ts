@@ -1,4 +1,5 @@
 import type { Catalog } from '@varve/catalog-client'
+import type { RangeLimits } from '@varve/planning'
 import type { Platforms } from '@varve/range-worker'
 import type { Repository } from '@varve/repository'
 import type { Logger } from '@varve/runtime'
@@ -9,6 +10,8 @@ export interface SnapshotDeps {
   readonly platforms: Platforms
   readonly repository: Repository
   readonly log: Logger
+  /** What one range may hold (default: the planner's own). */
+  readonly limits?: RangeLimits
   /** Milliseconds between two tries for a VM that somebody else holds (default 2000). */
   readonly retryMs?: number
 }
