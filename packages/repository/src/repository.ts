@@ -7,6 +7,7 @@ import { encodeMap } from './map-object.ts'
 import { PackBuffers } from './pack-buffers.ts'
 import { PackWriter, type PackWriterOptions, type WrittenObject } from './pack-writer.ts'
 import { PageReader } from './page-reader.ts'
+import { type ReadBackOptions, readBack } from './read-back.ts'
 import { type BlockRequest, type BlockResult, type ReadBlocksOptions, readBlocks } from './read-blocks.ts'
 import { ReadBuffers } from './read-buffers.ts'
 import { loadFormat, type OpenRepositoryOptions, type RepositoryFormat } from './repository-format.ts'
@@ -54,6 +55,9 @@ export interface Repository {
    * The bytes of a block are good until the next one is asked for. Memory is bounded by `(inFlight + 1) * maxGet`, plus what the caller keeps.
    */
   readBlocks(requests: readonly BlockRequest[], options?: ReadBlocksOptions): AsyncIterable<BlockResult>
+
+  /** Does the store give back a pack or map as it was written? Why not, undefined when it does. What only says that the store is in trouble is thrown. */
+  readBack(object: WrittenObject, options?: ReadBackOptions): Promise<string | undefined>
 }
 
 /** @throws RepositoryError REPOSITORY_NOT_FOUND, REPOSITORY_INVALID, REPOSITORY_VERSION_UNKNOWN, and what the store throws */
@@ -139,5 +143,9 @@ class StoredRepository implements Repository {
 
   readBlocks(requests: readonly BlockRequest[], options: ReadBlocksOptions = {}): AsyncIterable<BlockResult> {
     return readBlocks(this.store, this.format.blockSize, this.#readBuffers, requests, options)
+  }
+
+  readBack(object: WrittenObject, options: ReadBackOptions = {}): Promise<string | undefined> {
+    return readBack(this.store, this.format.blockSize, object, options)
   }
 }
