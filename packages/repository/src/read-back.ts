@@ -73,7 +73,9 @@ async function readPack(store: Store, blockSize: number, { key, size }: WrittenO
   const { packId, blocks } = await readIndex(get, size)
   if (packId !== nameOf(key)) throw corrupt(`it is pack ${packId}`)
   const chosen = all === undefined ? sample(blocks, SAMPLED_BLOCKS, options.random ?? Math.random) : blocks
-  await Promise.all(chosen.map(async block => checkBlock(await get(block.offset, block.storedLength), block, blockSize)))
+  // One for all: nothing is waited for between filling it and looking at it.
+  const scratch = Buffer.allocUnsafeSlow(blockSize)
+  await Promise.all(chosen.map(async block => checkBlock(await get(block.offset, block.storedLength), block, scratch)))
 }
 
 async function readIndex(get: (offset: number, length: number) => Promise<Uint8Array>, size: number): Promise<PackIndex> {
@@ -84,10 +86,10 @@ async function readIndex(get: (offset: number, length: number) => Promise<Uint8A
   return decodePackIndex(header, await get(size - index.needed, index.needed), size) as PackIndex
 }
 
-async function checkBlock(stored: Uint8Array, block: PackedBlock, blockSize: number): Promise<void> {
+async function checkBlock(stored: Uint8Array, block: PackedBlock, scratch: Buffer): Promise<void> {
   // Whole packs have hundreds of them, and others wait for this thread.
   await breathe()
-  const bytes = decompress(block.codec, stored, blockSize)
+  const bytes = decompress(block.codec, stored, scratch)
   if (Buffer.compare(formatHash(bytes), block.hash) !== 0) {
     throw new RepositoryError('BLOCK_DAMAGED', `the block at ${block.offset} does not have its hash`)
   }

@@ -41,7 +41,8 @@ export interface Repository {
 
   /** @returns its key. Repeating it with the same root changes nothing. */
   putRoot(root: Root, options?: CallOptions): Promise<string>
-  getRoot(key: string, options?: CallOptions): Promise<Root>
+  /** `fresh`: from the store, whatever is remembered. */
+  getRoot(key: string, options?: CallOptions & { readonly fresh?: boolean }): Promise<Root>
 
   /** @returns its key. Repeating it with the same manifest changes nothing. */
   putManifest(manifest: RestorePointManifest, options?: CallOptions): Promise<string>
@@ -115,8 +116,8 @@ class StoredRepository implements Repository {
     return key
   }
 
-  async getRoot(key: string, options: CallOptions = {}): Promise<Root> {
-    const cached = this.#roots.get(key)
+  async getRoot(key: string, { fresh = false, ...options }: CallOptions & { readonly fresh?: boolean } = {}): Promise<Root> {
+    const cached = fresh ? undefined : this.#roots.get(key)
     if (cached !== undefined) return cached
     const root = decodeRoot(await this.store.get(key, undefined, { ...options, maxLength: MAX_ROOT_LENGTH }))
     this.#roots.set(key, root, root.pages.length + 1)

@@ -31,6 +31,8 @@ export interface StandaloneOptions {
   readonly lanes?: number
   /** A range that makes no progress for this long is tried again, ms (default 5 minutes). */
   readonly stallMs?: number
+  /** What is read back before a point is sealed; see VARVE_READ_BACK. */
+  readonly readBack?: NonNullable<Parameters<typeof startSnapshotService>[0]['readBack']>
   /** Leave the block-reader out (it is started by somebody else). */
   readonly withoutBlockReader?: boolean
 }
@@ -111,7 +113,7 @@ async function open(options: StandaloneOptions, closer: Closer): Promise<Standal
   const startBlockReader = (): Promise<{ close(): Promise<void> }> =>
     startBlockReaderService({ ...deps, repositoryUrl, storeSettings, ...lanes })
 
-  const snapshot = await startSnapshotService(deps)
+  const snapshot = await startSnapshotService({ ...deps, ...(options.readBack === undefined ? {} : { readBack: options.readBack }) })
   closer.add('snapshot', () => snapshot.close())
   if (options.withoutBlockReader !== true) {
     const reader = await startBlockReader()

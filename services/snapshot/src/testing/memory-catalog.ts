@@ -30,6 +30,8 @@ export class MemoryCatalog {
   point: RestorePoint | null = null
   pointConfig: Awaited<ReturnType<Catalog['getPointConfig']>> | null = null
   sealed: SealRequest | null = null
+  /** What the ranges reported. */
+  objects: Awaited<ReturnType<Catalog['runObjects']>> = []
 
   constructor(run: Partial<RunForWork> & Pick<RunForWork, 'id' | 'kind'>) {
     this.run = {
@@ -140,6 +142,10 @@ export class MemoryCatalog {
 
   async imagePages(imageId: string): Promise<Uint8Array> {
     return this.pages.get(imageId) ?? new Uint8Array()
+  }
+
+  async runObjects(): ReturnType<Catalog['runObjects']> {
+    return this.objects
   }
 
   async seal(_id: string, request: SealRequest): Promise<void> {
