@@ -38,7 +38,9 @@ export async function openParts(service: ServiceParts<WorkerConfig>, options: { 
     openCatalogOf(service),
     openRepositoryOf(service, options.create),
   ])
-  return { queue, catalog, repository, openPlatform: connection => openPlatform(connection, { log }), log, metrics, graceMs }
+  const taskStallMs = service.config.VARVE_TASK_STALL_SECONDS * 1000
+  const open: OpenPlatform = connection => openPlatform(connection, { log, taskStallMs })
+  return { queue, catalog, repository, openPlatform: open, log, metrics, graceMs }
 }
 
 async function openQueueOf({ config, closer, log, readiness }: ServiceParts<WorkerConfig>): Promise<QueueDoor> {
