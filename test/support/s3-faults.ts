@@ -51,7 +51,7 @@ export interface S3FaultRule {
 
 /** The faults of one store, and how often each has hit. The same seed and the same requests give the same hits. */
 export class S3Faults {
-  readonly #rules = new Map<S3FaultRule, { fitted: number; hits: number }>()
+  readonly #rules = new Map<S3FaultRule, { fitted: number; hits: number; over: boolean }>()
   readonly #random: () => number
 
   constructor(seed = 1) {
@@ -59,12 +59,14 @@ export class S3Faults {
   }
 
   add(rule: S3FaultRule): S3FaultRule {
-    this.#rules.set(rule, { fitted: 0, hits: 0 })
+    this.#rules.set(rule, { fitted: 0, hits: 0, over: false })
     return rule
   }
 
-  remove(rule: S3FaultRule): void {
-    this.#rules.delete(rule)
+  /** It hits nobody any more; how often it has is still known. */
+  end(rule: S3FaultRule): void {
+    const seen = this.#rules.get(rule)
+    if (seen !== undefined) seen.over = true
   }
 
   clear(): void {
@@ -78,6 +80,7 @@ export class S3Faults {
   /** The fault for this request: of the oldest rule that fits and is due. */
   take(subject: S3Subject): S3Fault | undefined {
     for (const [rule, seen] of this.#rules) {
+      if (seen.over) continue
       if (rule.operation !== undefined && rule.operation !== subject.operation) continue
       if (rule.key !== undefined && !rule.key.test(subject.key)) continue
       seen.fitted += 1
