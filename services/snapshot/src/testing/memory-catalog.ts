@@ -180,8 +180,9 @@ export class MemoryCatalog {
   }
 
   async getPointConfig(): Promise<NonNullable<MemoryCatalog['pointConfig']>> {
-    if (this.pointConfig === null) throw new CatalogError('NOT_FOUND', 'no point')
-    return this.pointConfig
+    if (this.pointConfig !== null) return this.pointConfig
+    if (this.parent === null) throw new CatalogError('NOT_FOUND', 'no point')
+    return { config: {}, platformId: 'platform', platformVmId: 'vm-1', checkpointId: this.parent.checkpointId }
   }
 
   async getImageRoot(imageId: string): Promise<{ readonly rootKey: string; readonly restorePointId: string }> {
