@@ -7,7 +7,9 @@ import { FaultSpec } from './faults.ts'
 
 const ReplacedDisk = Type.Object({ vm_id: Type.String(), disk_id: Type.String() })
 
-/** `/varve-test/faults`, `/varve-test/replace-disk`: only when enabled, and then without a login. */
+const DeletedVm = Type.Object({ vm_id: Type.String() })
+
+/** `/varve-test/faults`, `/varve-test/replace-disk`, `/varve-test/delete-vm`: only when enabled, and then without a login. */
 export function addFaultRoutes(app: App, platform: Platform): void {
   const { faults } = platform
   app.post('/varve-test/faults', { schema: { body: FaultSpec } }, async request => {
@@ -25,6 +27,12 @@ export function addFaultRoutes(app: App, platform: Platform): void {
     const vm = platform.datastore.getVm(request.body.vm_id)
     await platform.guests.closeVm(vm)
     await platform.datastore.replaceDisk(vm.id, request.body.disk_id)
+    return {}
+  })
+  app.post('/varve-test/delete-vm', { schema: { body: DeletedVm } }, async request => {
+    const vm = platform.datastore.getVm(request.body.vm_id)
+    await platform.guests.closeVm(vm)
+    await platform.datastore.deleteVm(vm.id)
     return {}
   })
   app.get('/varve-test/faults', async () => ({ faults: faults.list() }))
