@@ -5,6 +5,8 @@ import { redisFlushed, redisKilled, redisUnreachable } from './faults/redis.ts'
 import { serviceKilled } from './faults/service-killed.ts'
 import { servicePaused } from './faults/service-paused.ts'
 import { workersOfEight, workersOfOne } from './faults/workers.ts'
+import { PLATFORM_FAULTS } from './platform-faults.ts'
+import { STORE_FAULTS } from './store-faults.ts'
 
 /** In the order of the table; those of one world side by side. */
 export const ALL_FAULTS: readonly Fault[] = [
@@ -21,4 +23,6 @@ export const ALL_FAULTS: readonly Fault[] = [
   postgresMoved,
   workersOfOne,
   workersOfEight,
+  ...PLATFORM_FAULTS,
+  ...STORE_FAULTS,
 ]

@@ -38,11 +38,12 @@ export async function openParts(service: ServiceParts<WorkerConfig>, options: { 
     openCatalogOf(service),
     openRepositoryOf(service, options.create),
   ])
+  const taskStallMs = service.config.VARVE_TASK_STALL_SECONDS * 1000
   return {
     queue,
     catalog,
     repository,
-    openPlatform: (connection, options) => openPlatform(connection, { log, ...options }),
+    openPlatform: (connection, options) => openPlatform(connection, { log, taskStallMs, ...options }),
     log,
     metrics,
     graceMs,

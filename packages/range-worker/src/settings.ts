@@ -9,6 +9,9 @@ export const S3_SETTINGS = {
   VARVE_S3_ACCESS_KEY: Type.String({ default: '' }),
   VARVE_S3_SECRET_KEY: Type.String({ default: '' }),
 
+  /** Seconds that one request to the store may take, its body included. */
+  VARVE_S3_TIMEOUT_SECONDS: Type.Integer({ default: 120, minimum: 1, maximum: 3600 }),
+
   /** Make the bucket when it is missing. */
   VARVE_S3_CREATE_BUCKET: Type.Boolean({ default: false }),
 }
@@ -31,6 +34,9 @@ export const WORKER_SETTINGS = {
   VARVE_REPOSITORY_URL: Type.String({ minLength: 8 }),
 
   ...S3_SETTINGS,
+
+  /** Seconds that a task of a platform may go without progress before it counts as one that never ends. */
+  VARVE_TASK_STALL_SECONDS: Type.Integer({ default: 600, minimum: 1, maximum: 86_400 }),
 
   ...SERVICE_SETTINGS,
 }
@@ -58,6 +64,7 @@ export function storeSettingsOf(config: S3Config): StoreSettings {
     accessKey: config.VARVE_S3_ACCESS_KEY,
     secretKey: config.VARVE_S3_SECRET_KEY,
     createBucket: config.VARVE_S3_CREATE_BUCKET,
+    requestTimeout: config.VARVE_S3_TIMEOUT_SECONDS * 1000,
   }
 }
 

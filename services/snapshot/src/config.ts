@@ -17,6 +17,12 @@ const SnapshotConfig = Type.Object({
   /** Lifetime that each renewal asks for, seconds: as long an outage of Varve as no run is lost in. The platform allows 60 to 7200. */
   VARVE_LEASE_SECONDS: Type.Integer({ default: 300, minimum: 60, maximum: 7200 }),
 
+  /**
+   * Packs, and as many maps, of each run that are read back before it is sealed, to find a store that does not keep what it accepted: of a pack
+   * its ends and two blocks, a few small gets side by side. `all` reads every object whole (as much traffic again as was written), 0 none.
+   */
+  VARVE_READ_BACK: Type.String({ default: '16', pattern: '^(all|[0-9]{1,5})$' }),
+
   /** Seconds between two readings of the platforms' lists of VMs; 0 leaves it to the api. */
   VARVE_INVENTORY_SECONDS: Type.Integer({ default: 60, minimum: 0, maximum: 86_400 }),
 })

@@ -12,6 +12,7 @@ await runService('snapshot', { readConfig: () => loadSnapshotConfig(process.env)
     rangeBytes: config.VARVE_RANGE_BYTES,
     renewSeconds: config.VARVE_LEASE_RENEW_SECONDS,
     leaseSeconds: config.VARVE_LEASE_SECONDS,
+    readBack: config.VARVE_READ_BACK === 'all' ? 'all' : Number(config.VARVE_READ_BACK),
     inventorySeconds: config.VARVE_INVENTORY_SECONDS,
   })
   closer.add('snapshot', () => snapshot.close())

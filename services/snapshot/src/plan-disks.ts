@@ -66,10 +66,13 @@ export async function closePlans(plans: readonly DiskPlan[]): Promise<void> {
   await Promise.all(plans.map(plan => plan.ranges.close()))
 }
 
-async function planDisk({ id: diskId, size: diskSize }: SnapshotDisk, context: PlanContext): Promise<DiskPlan> {
+async function planDisk(disk: SnapshotDisk, context: PlanContext): Promise<DiskPlan> {
+  const { id: diskId, size: diskSize } = disk
   const { run, log } = context
   const stored = run.images.find(image => image.diskId === diskId)
-  let choice = stored === undefined ? choose(diskId, diskSize, context) : choiceOf(stored)
+  let choice = stored === undefined ? choose(disk, context) : choiceOf(stored)
+  // Before anything of this plan is stored: the next backup turns it on again, which starts from what the new disk holds.
+  if (stored === undefined && choice.reason === 'disk-replaced') await stopTracking(diskId, context)
   for (;;) {
     try {
       const ranges = await RangeSpool.fill(rangesFor(choice, diskId, diskSize, context))
@@ -90,10 +93,17 @@ async function planDisk({ id: diskId, size: diskSize }: SnapshotDisk, context: P
   }
 }
 
-function choose(diskId: string, diskSize: number, context: PlanContext): KindChoice {
+/** A tracking that went on when the disk was replaced knows only what was written since. */
+async function stopTracking(diskId: string, { run, platform, log, signal }: PlanContext): Promise<void> {
+  log.warn({ runId: run.id, diskId }, 'another disk in its place: tracking is started anew')
+  await platform.setCbt(run.platformVmId, 'disable', [diskId], signal)
+}
+
+function choose({ id: diskId, size: diskSize, identity }: SnapshotDisk, context: PlanContext): KindChoice {
   const { parent, snapshot, blockSize, requested, tracking } = context
   return chooseKind({
     diskSize,
+    identity,
     blockSize,
     tracking: tracking.get(diskId) ?? 'off',
     checkpoint: snapshot.checkpointId,

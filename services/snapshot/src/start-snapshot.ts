@@ -8,6 +8,7 @@ import { finishRun } from './finish-run.ts'
 import { syncInventory } from './inventory.ts'
 import { prepareBackup } from './prepare-backup.ts'
 import { prepareRestore } from './prepare-restore.ts'
+import type { ReadBackLimit } from './read-back.ts'
 import { renewLeases } from './renew-leases.ts'
 import { sealRestorePoint } from './seal-restore-point.ts'
 import type { SnapshotDeps } from './snapshot-deps.ts'
@@ -29,6 +30,8 @@ export interface SnapshotServiceDeps {
   /** Seconds between two rounds of renewing leases (default 20), and the lifetime each asks for (default 300). */
   readonly renewSeconds?: number
   readonly leaseSeconds?: number
+  /** Packs, and as many maps, of a run that are read back before it is sealed; `all`: each, whole (default 16). */
+  readonly readBack?: ReadBackLimit
   /** Seconds between two readings of the platforms' lists of VMs (default 60); 0 leaves them alone. */
   readonly inventorySeconds?: number
 }
@@ -52,6 +55,7 @@ export async function startSnapshotService(given: SnapshotServiceDeps): Promise<
     repository,
     platforms,
     log,
+    ...(given.readBack === undefined ? {} : { readBack: given.readBack }),
     limits: { ...DEFAULT_LIMITS, maxBytes: given.rangeBytes ?? DEFAULT_LIMITS.maxBytes },
   }
   const steps = given.metrics?.counter('varve_steps_total', 'Jobs around the copying, by what became of them.', ['job', 'outcome'])

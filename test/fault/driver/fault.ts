@@ -27,6 +27,8 @@ export interface Fault {
   inject(injection: Injection): Promise<void>
   /** Make the world whole again, before the run's end is waited for. Default: every process is started that does not run. */
   heal?(injection: Injection): Promise<void>
+  /** Once the run has ended and every process runs: take away what `heal` left, and say what else is not as it should be. */
+  after?(injection: Injection & { readonly run: Run }): Promise<readonly string[]>
   /** How the run may end: states with their reasons (null: none). */
   readonly expect: readonly { readonly state: string; readonly reason: string | null }[]
   /** The longest a run may take to end after the injection, ms (default 120 s). */

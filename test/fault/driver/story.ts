@@ -50,6 +50,7 @@ export async function injectOnce(world: World, vm: GuestVm, fault: Fault, point:
   const recoverMs = Date.now() - struck
   await world.startAll()
   await world.ready()
+  problems.push(...((await fault.after?.({ world, vm, run, point, random })) ?? []))
   if (!fault.expect.some(({ state, reason }) => state === run.state && reason === run.reason)) {
     problems.push(`the run is ${run.state} (${run.reason}: ${run.message})`)
   }

@@ -24,6 +24,8 @@ export interface GuestVm {
   truth(): VmTruth
   /** Write in every page of every disk: mostly over what is there, some elsewhere. */
   change(random: Random): Promise<void>
+  /** Another, empty disk comes in the place of one; the platform goes on tracking as if it were the same. */
+  replaceDisk(diskId: string): Promise<void>
 }
 
 export async function makeVm(world: World, name: string): Promise<GuestVm> {
@@ -36,7 +38,7 @@ export async function makeVm(world: World, name: string): Promise<GuestVm> {
     `fault-${name}`,
   )
   await world.driver.power(platformVmId, 'on')
-  const twins = new Map(DISKS.map(id => [id as string, new Twin(DISK_SIZE)]))
+  const twins = new Map<string, Twin>(DISKS.map(id => [id, new Twin(DISK_SIZE)]))
   let version = 0
   const write = async (granulesOf: (page: number) => number[]): Promise<void> => {
     version += 1
@@ -67,6 +69,10 @@ export async function makeVm(world: World, name: string): Promise<GuestVm> {
     platformVmId,
     name,
     truth: () => new Map([...twins].map(([id, twin]) => [id, twin.now()])),
+    async replaceDisk(diskId) {
+      await world.platformCall('POST', '/varve-test/replace-disk', { vm_id: platformVmId, disk_id: diskId })
+      twins.set(diskId, new Twin(DISK_SIZE))
+    },
     change: random =>
       write(page => [
         ...Array.from({ length: 6 }, () => page * perPage + random.below(FIRST_GRANULES)),

@@ -23,8 +23,12 @@ export interface WorldOptions {
   readonly environment?: Readonly<Record<string, string>>
   readonly readers?: number
   readonly writers?: number
-  /** Stands between the services and MinIO: told where MinIO is, it answers the endpoint that services get, and how to end it. */
-  readonly storeProxy?: (minio: string) => Promise<{ readonly endpoint: string; close(): Promise<void> }>
+  /** Stands between the services and MinIO: told where MinIO is and how to log in, it answers the endpoint that services get, and how to end it. */
+  readonly storeProxy?: (
+    target: StoreSettings & { readonly endpoint: string },
+  ) => Promise<{ readonly endpoint: string; close(): Promise<void> }>
+  /** The repository in place of the one in MinIO: made in the folder, it answers its URL and how to take it away. */
+  readonly repository?: (folder: string) => Promise<{ readonly url: string; close(): Promise<void> }>
 }
 
 /** Every service as a process, their servers, and a reference platform; each can be killed and started again. */
@@ -152,14 +156,16 @@ async function open(options: WorldOptions, closer: Closer): Promise<World> {
   const portOf = (name: Relayed, own: number): number => relays.get(name)?.port ?? own
   let endpoint = `http://127.0.0.1:${portOf('store', minioPort)}`
   if (options.storeProxy !== undefined) {
-    const proxy = await options.storeProxy(endpoint)
+    const proxy = await options.storeProxy({ ...storeSettings, endpoint })
     closer.add('store proxy', () => proxy.close())
     endpoint = proxy.endpoint
   }
   const [catalogPort, apiPort] = [await freePort(), await freePort()]
   const token = randomBytes(24).toString('hex')
   const databaseRelay = relays.get('database')
-  const repositoryUrl = 's3://varve/repository'
+  const repository = await options.repository?.(folder)
+  if (repository !== undefined) closer.add('repository', () => repository.close())
+  const repositoryUrl = repository?.url ?? 's3://varve/repository'
   const environment = {
     ...ENVIRONMENT,
     VARVE_DATABASE_URL:

@@ -16,7 +16,7 @@ import Type, { type Static } from 'typebox'
  * | `task-slow` | a task, by `match.action` | `ms` |
  * | `lease-refused` | creating a lease | – (answers occupied) |
  * | `lease-lost` | at once | – (running leases that match expire now) |
- * | `changed-areas` | changed-areas | `mode`: `overlap`, `backwards`, `past-end`, `endless`, `malformed` |
+ * | `changed-areas` | changed-areas | `mode`: `overlap`, `backwards`, `past-end`, `endless`, `malformed`, `empty` |
  * | `cbt-expired` | changed-areas | – |
  * | `nbd` | a connection to the backup NBD port | `mode`: `drop`, `stall`, `garbage`; `after_bytes` sent to the client; or `slow`, `bytes_per_second` each way |
  */
