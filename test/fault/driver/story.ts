@@ -4,7 +4,7 @@ import type { Fault, Injection } from './fault.ts'
 import { armPoint, isRestore, type Point } from './points.ts'
 import type { Random } from './random.ts'
 import { type KnownPoint, knownPoint } from './stored-points.ts'
-import { differenceOfVm, type GuestVm } from './vm.ts'
+import { differenceOfVm, type GuestVm, type VmTruth } from './vm.ts'
 import { problemsOf } from './whole.ts'
 import type { World } from './world.ts'
 
@@ -31,8 +31,14 @@ export async function injectOnce(world: World, vm: GuestVm, fault: Fault, point:
   const randomMs = random.below(RUN_MS)
   const source = isRestore(point) ? lastPointOf(world, vm) : undefined
   if (source === undefined) await vm.change(random)
-  const truth = vm.truth()
   const armed = await armPoint(world, point, randomMs)
+  let held = true
+  const release = async (): Promise<void> => {
+    // Once: what `heal` makes the platform do must stay.
+    if (held) await armed.release()
+    held = false
+  }
+  let truth: VmTruth
   let run: Run
   let struck: number
   try {
@@ -41,10 +47,12 @@ export async function injectOnce(world: World, vm: GuestVm, fault: Fault, point:
     struck = Date.now()
     const injection: Injection = { world, vm, run, point, random }
     await fault.inject(injection)
-    await armed.release()
+    // After it: a disk may have been replaced.
+    truth = vm.truth()
+    await release()
     await (fault.heal?.(injection) ?? world.startAll())
   } finally {
-    await armed.release()
+    await release()
   }
   run = await endOf(world, run, fault.limitMs ?? LIMIT_MS)
   const recoverMs = Date.now() - struck
