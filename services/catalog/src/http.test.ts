@@ -50,6 +50,8 @@ const minimal: Record<string, unknown> = {
   end: 'failed',
   result: result(noAttempt),
   progress: { read: 0, written: 0 },
+  limits: { runs: 1 },
+  reason: 'throttled',
 }
 
 async function call(
@@ -158,6 +160,7 @@ test('resources: only what is given changes, leases of live runs are listed, a l
     snapshotName: 'varve-1',
     snapshotId: 'snap-1',
     leaseId: 'lease-1',
+    leaseToken: null,
     createdVmId: null,
   })
   expect(await t.catalog.activeLeases()).toContainEqual({ runId: run.id, platformId: run.platformId, leaseId: 'lease-1' })

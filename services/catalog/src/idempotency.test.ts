@@ -62,6 +62,8 @@ test('every changing call may be repeated: same answer, nothing changes', async 
   await catalog.progressRange(range!, attempt, { read: 5, written: 5 })
   await catalog.endAttempt(attempt, 'failed')
   await catalog.requeue(run.id)
+  await catalog.pauseRun(run.id)
+  await catalog.resumeRun(run.id)
   await catalog.failRun(run.id, { code: 'LEASE_LOST', message: 'gone', retryable: false })
   await catalog.recordResources(run.id, { leaseId: null })
   await catalog.closeRun(run.id)
@@ -77,6 +79,8 @@ test('every changing call may be repeated: same answer, nothing changes', async 
   expect((await t.catalog.getRun(restore.id)).state).toBe('cancelled')
 
   const platform = await catalog.addPlatform({ name: 'p', kind: 'scp', url: 'https://p', credentials: { accessKey: 'a', secretKey: 's' } })
+  await catalog.setPlatformLimits(platform.id, { runs: 3 })
+  await catalog.reportPressure(platform.id, 'slow')
   await catalog.deletePlatform(platform.id)
   expect([...called].sort()).toEqual(CATALOG_METHODS.filter(m => ROUTES[m].http !== 'GET').sort())
 })
