@@ -118,7 +118,8 @@ export interface Catalog {
   /** queued -> preparing. */
   startRun(id: string): Promise<void>
   /**
-   * Record what is about to be created or was just created; only the given fields change. Once the ranges are planned, another snapshotId is
+   * Record what is about to be created or was just created; only the given fields change. From preparing on; a snapshot's name comes before its id,
+   * and once ranges are copied only the lease may still be another (CONFLICT). Once the ranges are planned, another snapshotId is
    * PLAN_CHANGED: the run stands on the snapshot it was planned from. While finishing only clearing (null) is without error; another
    * value is recorded too, for the clean-up to find, and answered with RUN_ENDED.
    */

@@ -208,7 +208,7 @@ test('a plan made from another snapshot is dropped, the same snapshot keeps it',
   const run = await t.catalog.createBackup(await addVm(t.catalog), {})
   await t.catalog.startRun(run.id)
   const prepare = async (snapshotId: string, checkpointId: string, bytes: number): Promise<number> => {
-    await t.catalog.recordResources(run.id, { snapshotId })
+    await t.catalog.recordResources(run.id, { snapshotName: 'varve-1', snapshotId })
     await t.catalog.recordSnapshot(run.id, { checkpointId, config: {} })
     const [image] = await t.catalog.addImages(run.id, [fullImage()])
     await t.catalog.addRanges(run.id, [{ ...rangeOf(image!.id, 0), bytes }])

@@ -55,7 +55,7 @@ test('every changing call may be repeated: same answer, nothing changes', async 
 
   const { run } = await copyingBackup(doubled, vmId, 3)
   expect(run.totals).toMatchObject({ rangesTotal: 3, planned: 3 * 1024 * 1024 })
-  await catalog.recordResources(run.id, { snapshotName: 's', leaseId: 'l' })
+  await catalog.recordResources(run.id, { leaseId: 'l' })
   await catalog.addNote(run.id, 'disk d1 left out: shared')
   const [range] = await rangeIds(t, run.id)
   const attempt = await take(catalog, range!)

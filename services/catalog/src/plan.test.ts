@@ -32,7 +32,7 @@ const config = { name: 'vm' }
 async function preparing(): Promise<string> {
   const { id } = await t.catalog.createBackup(await addVm(t.catalog), {})
   await t.catalog.startRun(id)
-  await t.catalog.recordResources(id, { snapshotId: 's1' })
+  await t.catalog.recordResources(id, { snapshotName: 'varve-1', snapshotId: 's1' })
   await t.catalog.recordSnapshot(id, { checkpointId: '1', config, snapshotId: 's1' })
   return id
 }

@@ -47,7 +47,7 @@ const INSERT_RANGES = `
     returning image_id, bytes),
   summed as (
     update varve.images i set ranges_total = i.ranges_total + a.ranges, planned = i.planned + a.bytes
-    from (select image_id, count(*) as ranges, sum(bytes) as bytes from added group by image_id) a where i.id = a.image_id)
+    from (select image_id, count(*) as ranges, sum(bytes) as bytes from added group by image_id) a where i.id = a.image_id and i.run_id = $1)
   select count(*)::integer as added from added`
 
 /** Ranges that were there before must be what is added now. */
