@@ -1,37 +1,29 @@
 import { merkleRoot, type Root } from '@varve/block-map'
 import type { PointImage, RestorePoint, RunForWork } from '@varve/catalog-client'
 import { hasCode } from '@varve/errors'
+import { Cut, CutAt } from '@varve/range-worker/testing'
 import { describe, expect, test } from 'vitest'
 import { finishRun } from './finish-run.ts'
 import { prepareBackup } from './prepare-backup.ts'
 import { prepareRestore } from './prepare-restore.ts'
 import { sealRestorePoint } from './seal-restore-point.ts'
 import type { SnapshotDeps } from './snapshot-deps.ts'
-import { Crash, type StoryWorld, storyWorld, twoDisks } from './testing/story-world.ts'
+import { type StoryWorld, storyWorld, twoDisks } from './testing/story-world.ts'
 
 /**
- * Invariant 7: a job killed at any line and delivered again comes to the same end, and nothing is left behind. A "line" is each call to platform
- * and catalog, before it takes effect and after.
+ * Invariant 7: a job killed at any line and delivered again comes to the same end, and nothing is left behind. A "line" is each call to platform,
+ * catalog and store, before it takes effect and after.
  */
 
 const signal = new AbortController().signal
 const RUN_ID = '00000000-0000-4000-8000-000000000001'
 type Story = (runId: string, deps: SnapshotDeps, signal: AbortSignal) => Promise<void>
 
-/** Run the story, crashing at step `n`. false when it came to its end before. */
+/** Run the story, cut off at step `n`. false when it came to its end before. */
 async function crashAt(n: number, story: Story, world: StoryWorld): Promise<boolean> {
-  let step = 0
-  const deps = world.watched(() => {
-    // A crashed process does nothing more, whatever its code would do in a catch.
-    if (++step >= n) throw new Crash()
-  })
-  return story(RUN_ID, deps, signal).then(
-    () => false,
-    error => {
-      if (error instanceof Crash) return true
-      throw error
-    },
-  )
+  const cut = new CutAt(n)
+  const deps = world.watched(cut.at)
+  return (await cut.run(() => story(RUN_ID, deps, signal))) === 'cut'
 }
 
 /** A lease that only the dead process knew of runs out by itself, long before the platform forgets its token. */
@@ -47,6 +39,16 @@ async function finishInTheEnd({ deps }: StoryWorld): Promise<void> {
     } catch (error) {
       if (!hasCode(error, 'VM_BUSY') || attempt === 20) throw error
     }
+  }
+}
+
+/** As the queue does it: again as long as one of the deliveries failed with something that passes. */
+async function untilDone(world: StoryWorld, deliver: () => Promise<readonly PromiseSettledResult<void>[]>): Promise<void> {
+  for (let delivery = 1; ; delivery++) {
+    const failed = (await deliver()).find(end => end.status === 'rejected')
+    if (failed === undefined) return
+    if (delivery === 20 || !hasCode(failed.reason, 'VM_BUSY', 'LEASE_OCCUPIED', 'PLAN_CHANGED', 'SNAPSHOT_NOT_FOUND')) throw failed.reason
+    expireUnknownLeases(world)
   }
 }
 
@@ -131,6 +133,20 @@ describe.each(stories)('$name', ({ story, open }) => {
     expect(steps).toBeGreaterThan(20)
   })
 
+  test('crashed at any step and delivered to two workers at once makes the same plan', async () => {
+    const whole = await open()
+    await story(RUN_ID, whole.deps, signal)
+    const expected = kept(whole)
+    for (let n = 1; ; n++) {
+      const world = await open()
+      const crashed = await crashAt(n, story, world)
+      expireUnknownLeases(world)
+      await untilDone(world, () => Promise.allSettled([1, 2].map(() => story(RUN_ID, world.deps, signal))))
+      expect(kept(world), `crash at step ${n}`).toEqual(expected)
+      if (!crashed) break
+    }
+  })
+
   test('cancelled at any step, with finish-run under way at that very moment, leaves nothing behind', async () => {
     for (let n = 1; ; n++) {
       const world = await open()
@@ -186,7 +202,7 @@ describe.each(stories)('$name', ({ story, open }) => {
       const deps = world.watched(async at => {
         // It wakes up, and is killed when it makes something.
         killed ||= step >= n && at.startsWith('during')
-        if (killed) throw new Crash()
+        if (killed) throw new Cut()
         if (++step !== n || at.startsWith('during')) return
         await story(RUN_ID, world.deps, signal)
         world.catalog.run = { ...world.catalog.run, state: 'finishing', outcome: 'succeeded' }
@@ -214,7 +230,7 @@ test('sealing crashed at any step makes the same point, once', async () => {
   for (let n = 1; ; n++) {
     const world = await open()
     if (!(await crashAt(n, sealRestorePoint, world))) break
-    await sealRestorePoint(RUN_ID, world.deps, signal)
+    await Promise.all([1, 2].map(() => sealRestorePoint(RUN_ID, world.deps, signal)))
     expect(world.catalog.sealed).toEqual(whole.catalog.sealed)
     expect([...world.store.objects.keys()].toSorted()).toEqual([...whole.store.objects.keys()].toSorted())
   }
@@ -226,7 +242,7 @@ test('finishing crashed at any step ends the run and leaves nothing', async () =
     await prepareBackup(RUN_ID, world.deps, signal)
     await world.catalog.failRun(RUN_ID, { code: 'STORE_FULL', message: 'full', retryable: false })
     if (!(await crashAt(n, finishRun, world))) break
-    await finishRun(RUN_ID, world.deps, signal)
+    await Promise.all([1, 2].map(() => finishRun(RUN_ID, world.deps, signal)))
     expect(world.catalog.run).toMatchObject({ state: 'failed', reason: 'STORE_FULL' })
     await expectNothingLeft(world)
   }

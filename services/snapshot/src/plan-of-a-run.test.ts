@@ -1,9 +1,10 @@
 import type { NewRange } from '@varve/catalog-client'
+import { Cut } from '@varve/range-worker/testing'
 import { describe, expect, test } from 'vitest'
 import { prepareBackup } from './prepare-backup.ts'
 import { sealRestorePoint } from './seal-restore-point.ts'
 import type { SnapshotDeps } from './snapshot-deps.ts'
-import { Crash, type StoryWorld, storyWorld, twoDisks } from './testing/story-world.ts'
+import { type StoryWorld, storyWorld, twoDisks } from './testing/story-world.ts'
 
 /** A run copies one plan, made from one snapshot, of exactly the disks in it. */
 
@@ -51,7 +52,7 @@ function dyingAt(it: StoryWorld, step: string): SnapshotDeps {
   let dead = false
   return it.watched(at => {
     dead ||= at === step
-    if (dead) throw new Crash()
+    if (dead) throw new Cut()
   })
 }
 
@@ -71,7 +72,7 @@ describe('a snapshot that went while a worker stalled, so that another worker to
       const it = await arranged()
       const slow = once(it, step, async () => {
         it.platform.snapshots.clear()
-        await expect(prepareBackup(RUN_ID, dyingAt(it, 'before catalog.addImages'), signal)).rejects.toThrow(Crash)
+        await expect(prepareBackup(RUN_ID, dyingAt(it, 'before catalog.addImages'), signal)).rejects.toThrow(Cut)
       })
       // It has not yet said which snapshot is its own, so that its word comes last and the plan is its own.
       const unnoted = step === 'after platform.createSnapshot'
@@ -107,7 +108,7 @@ describe('a plan that an earlier attempt stored in part', () => {
   test('is not mixed with another answer of the platform', async () => {
     const it = await world()
     it.platform.answer = ({ diskId }) => (diskId === 'virtio0' ? [[extent(0)]] : [])
-    await expect(prepareBackup(RUN_ID, dyingAt(it, 'before catalog.planned'), signal)).rejects.toThrow(Crash)
+    await expect(prepareBackup(RUN_ID, dyingAt(it, 'before catalog.planned'), signal)).rejects.toThrow(Cut)
     it.platform.answer = ({ diskId }) => (diskId === 'virtio0' ? [[extent(0), extent(9)]] : [])
     await expect(prepareBackup(RUN_ID, it.deps, signal)).rejects.toMatchObject({ code: 'PLAN_CHANGED', retryable: true })
     await prepareBackup(RUN_ID, it.deps, signal)
@@ -118,7 +119,7 @@ describe('a plan that an earlier attempt stored in part', () => {
   test('is not mixed with one that has fewer ranges', async () => {
     const it = await world()
     it.platform.answer = () => [[extent(0)]]
-    await expect(prepareBackup(RUN_ID, dyingAt(it, 'before catalog.planned'), signal)).rejects.toThrow(Crash)
+    await expect(prepareBackup(RUN_ID, dyingAt(it, 'before catalog.planned'), signal)).rejects.toThrow(Cut)
     it.platform.answer = ({ diskId }) => (diskId === 'virtio0' ? [[extent(0)]] : [])
     await expect(prepareBackup(RUN_ID, it.deps, signal)).rejects.toMatchObject({ code: 'PLAN_CHANGED' })
     await prepareBackup(RUN_ID, it.deps, signal)
@@ -128,7 +129,7 @@ describe('a plan that an earlier attempt stored in part', () => {
   test('is dropped when it cannot be made again', async () => {
     const it = await world()
     it.platform.answer = () => [[extent(0)]]
-    await expect(prepareBackup(RUN_ID, dyingAt(it, 'before catalog.planned'), signal)).rejects.toThrow(Crash)
+    await expect(prepareBackup(RUN_ID, dyingAt(it, 'before catalog.planned'), signal)).rejects.toThrow(Cut)
     it.platform.answer = ({ diskId, since }) => (diskId === 'virtio0' && since !== 0n ? 'CBT_EXPIRED' : [[extent(0)]])
     await prepareBackup(RUN_ID, it.deps, signal)
     expect(it.catalog.run.images.map(image => [image.kind, image.reason])).toEqual([
@@ -140,7 +141,7 @@ describe('a plan that an earlier attempt stored in part', () => {
   test('that reads a whole disk without asking does so again; such a disk has no checkpoint', async () => {
     const it = await world()
     it.platform.answer = ({ diskId }) => (diskId === 'virtio1' ? 'CBT_EXPIRED' : [[extent(0)]])
-    await expect(prepareBackup(RUN_ID, dyingAt(it, 'before catalog.planned'), signal)).rejects.toThrow(Crash)
+    await expect(prepareBackup(RUN_ID, dyingAt(it, 'before catalog.planned'), signal)).rejects.toThrow(Cut)
     it.platform.answer = () => [[extent(0)]]
     await prepareBackup(RUN_ID, it.deps, signal)
     expect(it.catalog.run.images[1]).toMatchObject({ reason: 'cbt-expired', since: null, cbt: false })
@@ -181,7 +182,7 @@ describe('the disks are those of the snapshot', () => {
 
   test('one attached while the job was dead is not part of the snapshot that there is', async () => {
     const it = await world()
-    await expect(prepareBackup(RUN_ID, dyingAt(it, 'before catalog.addImages'), signal)).rejects.toThrow(Crash)
+    await expect(prepareBackup(RUN_ID, dyingAt(it, 'before catalog.addImages'), signal)).rejects.toThrow(Cut)
     it.platform.vms.set('vm-1', { ...(await it.platform.getVm('vm-1')), disks: [...twoDisks(), added] })
     await prepareBackup(RUN_ID, it.deps, signal)
     expect(it.catalog.run).toMatchObject({ state: 'copying', images: [{ diskId: 'virtio0' }, { diskId: 'virtio1' }] })

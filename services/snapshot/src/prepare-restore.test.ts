@@ -1,8 +1,9 @@
 import type { PointImage, RestoreOptions, RestorePoint } from '@varve/catalog-client'
+import { Cut } from '@varve/range-worker/testing'
 import { describe, expect, test } from 'vitest'
 import { finishRun } from './finish-run.ts'
 import { prepareRestore } from './prepare-restore.ts'
-import { Crash, type StoryWorld, storyWorld, twoDisks } from './testing/story-world.ts'
+import { type StoryWorld, storyWorld, twoDisks } from './testing/story-world.ts'
 
 const signal = new AbortController().signal
 const RUN_ID = '00000000-0000-4000-8000-000000000001'
@@ -195,9 +196,9 @@ describe('differential', () => {
       let dead = false
       const deps = it.watched(step => {
         dead ||= step === 'before catalog.planned'
-        if (dead) throw new Crash()
+        if (dead) throw new Cut()
       })
-      await expect(prepareRestore(RUN_ID, deps, signal)).rejects.toThrow(Crash)
+      await expect(prepareRestore(RUN_ID, deps, signal)).rejects.toThrow(Cut)
       return it
     }
 

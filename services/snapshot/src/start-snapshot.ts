@@ -94,8 +94,11 @@ export async function startSnapshotService(given: SnapshotServiceDeps): Promise<
   }
 }
 
-/** A VM that somebody else holds was waited for already. */
-const isPassing: IsPassing = (_, { retryable, code }) => retryable && code !== 'LEASE_OCCUPIED'
+/**
+ * A VM that somebody else holds was waited for already. A snapshot that went while the run was prepared is taken anew by the next attempt: a twin of the
+ * job, delivered at the same time, may have replaced it.
+ */
+const isPassing: IsPassing = (_, { retryable, code }) => (retryable && code !== 'LEASE_OCCUPIED') || code === 'SNAPSHOT_NOT_FOUND'
 
 async function runStory(story: Story, job: Job<Step & JobName>, deps: SnapshotDeps, signal: AbortSignal): Promise<void> {
   const { runId } = job.payload

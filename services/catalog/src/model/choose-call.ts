@@ -3,9 +3,9 @@ import { MiB } from '../testing/catalog-fixture.ts'
 import type { SeenRange } from './read-rows.ts'
 import { type Call, isOver, type Model, pointOfImage, type RunModel } from './run-model.ts'
 
-/** A call still without ids: `next` is what a worker would sensibly do now, the others may come at any time. */
+/** A call still without ids: `next` is what a worker would sensibly do now, a disturbance what may hurt just then, the others may come at any time. */
 export interface Wish {
-  readonly kind: 'next' | Call['call']
+  readonly kind: 'next' | 'disturbance' | Call['call']
   readonly vm: number
   /** Where there is a choice: of a value, of a range, of an older run. */
   readonly n: number
@@ -32,11 +32,25 @@ const ANY_CALL: readonly Call['call'][] = [
 ]
 
 export const wish: fc.Arbitrary<Wish> = fc.record({
-  kind: fc.oneof({ weight: 5, arbitrary: fc.constant('next' as const) }, { weight: 2, arbitrary: fc.constantFrom(...ANY_CALL) }),
+  kind: fc.oneof(
+    { weight: 6, arbitrary: fc.constant('next' as const) },
+    { weight: 2, arbitrary: fc.constant('disturbance' as const) },
+    { weight: 1, arbitrary: fc.constantFrom(...ANY_CALL) },
+  ),
   vm: fc.nat(1),
-  n: fc.nat(11),
+  n: fc.nat(83),
   m: fc.nat(5),
 })
+
+const DISTURBANCES: Readonly<Record<string, readonly Call['call'][]>> = {
+  preparing: ['recordResources', 'addRanges', 'recordSnapshot', 'addImages', 'addRanges', 'dropPlan', 'planned'],
+  copying: ['completeRange', 'progressRange', 'recordResources', 'addRanges', 'planned', 'completeRange', 'requeue'],
+  sealing: ['seal', 'seal', 'completeRange', 'cancelRun', 'failRun', 'requeue'],
+  finishing: ['recordResources', 'completeRange', 'seal', 'failRun', 'cancelRun', 'planned', 'addRanges'],
+}
+
+/** Of a run that has ended, by who does not know it yet. */
+const TOO_LATE = DISTURBANCES.finishing!
 
 export interface World {
   readonly vms: readonly string[]
@@ -52,19 +66,21 @@ const DISKS = ['d0', 'd1']
 const pick = <T>(list: readonly T[], n: number): T => list[n % list.length]!
 
 /** The wish with ids of what is there; null where there is nothing for it yet. */
-export function chooseCall({ kind, vm: v, n, m }: Wish, world: World): Call | null {
+export function chooseCall({ kind: wished, vm: v, n, m }: Wish, world: World): Call | null {
   const { model, ranges, name } = world
   const vm = pick(world.vms, v)
   const ofVm = Object.entries(model.runs).filter(([, run]) => run.vm === vm)
   const live = ofVm.filter(([, run]) => run.state === 'finishing' || !isOver(run))
   // Mostly a live one; now and then one that has ended, or another live one.
-  const [id, run] = (live.length > 0 && n % 8 !== 7 ? pick(live, m) : ofVm[n % Math.max(1, ofVm.length)]) ?? []
+  const [id, run] =
+    (live.length > 0 && n % (wished === 'disturbance' ? 4 : 8) !== 3 ? pick(live, m) : ofVm[n % Math.max(1, ofVm.length)]) ?? []
   const points = Object.keys(model.points).filter(point => model.runs[model.points[point]!]!.vm === vm)
   const newKey = `${name} ${ofVm.length + (n % 3)}`
   const creating = (): Call =>
     points.length > 0 && m % 3 === 0
       ? { call: 'createRestore', vm, point: pick(points, n), target: n % 2 === 0 ? 'original' : 'new-vm', key: `r ${newKey}` }
       : { call: 'createBackup', vm, key: `b ${newKey}` }
+  const kind = wished !== 'disturbance' ? wished : pick(DISTURBANCES[run?.state ?? ''] ?? TOO_LATE, n + m)
   if (kind === 'createBackup') return { call: kind, vm, key: `b ${newKey}` }
   if (kind === 'createRestore') {
     return points.length === 0

@@ -76,10 +76,11 @@ export class MemoryPlatform implements PlatformDriver {
   }
 
   async createSnapshot(vmId: string, name: string, _signal?: AbortSignal, during?: During): Promise<PlatformSnapshot> {
+    const { disks, name: vmName } = await this.getVm(vmId)
+    // Nothing is waited for from here on: of two that ask at once one is told that the VM is busy.
     const present = [...this.snapshots.values()].find(snapshot => snapshot.vmId === vmId && snapshot.name === name)
     if (present !== undefined) return present
     this.#tasks.requireIdle(vmId)
-    const { disks, name: vmName } = await this.getVm(vmId)
     this.inc += 1n
     const tracked = disks.some(({ id }) => this.tracked.has(`${vmId}/${id}`))
     const checkpointId = tracked ? (this.generation << 32n) | this.inc : 0n
