@@ -79,13 +79,13 @@ create trigger runs_resources before update on varve.runs for each row
 
 create function varve.check_run_snapshot_record() returns trigger language plpgsql as $$
 begin
-  if new.state <> 'preparing' and (new.checkpoint_id, new.config, new.target_platform_vm_id)
-    is distinct from (old.checkpoint_id, old.config, old.target_platform_vm_id) then
+  if new.state <> 'preparing' and (new.checkpoint_id, new.target_platform_vm_id)
+    is distinct from (old.checkpoint_id, old.target_platform_vm_id) then
     raise exception 'run % is %: what was recorded of its snapshot and target stays', old.id, new.state using errcode = 'check_violation';
   end if;
   return new;
 end $$;
-create trigger runs_snapshot_record before update of checkpoint_id, config, target_platform_vm_id on varve.runs
+create trigger runs_snapshot_record before update of checkpoint_id, target_platform_vm_id on varve.runs
   for each row execute function varve.check_run_snapshot_record();
 
 -- Images and ranges: the plan ----------------------------------------------------------------------------------------------------------
@@ -158,10 +158,9 @@ create trigger ranges_transition before update of state on varve.ranges for each
 
 create trigger attempts_stay before update of id, range_id, run_id, worker, started_at on varve.attempts
   for each row execute function varve.refuse_change();
--- One outcome, for good; what is left of it may still be swept, once.
+-- One outcome, for good; what is left of it may still be swept, again after a late word of it.
 create trigger attempts_outcome_stays before update on varve.attempts for each row
-  when (old.outcome is not null and (old.outcome is distinct from new.outcome or old.ended_at is distinct from new.ended_at
-    or (old.swept_at is not null and old.swept_at is distinct from new.swept_at)))
+  when (old.outcome is not null and (old.outcome is distinct from new.outcome or old.ended_at is distinct from new.ended_at))
   execute function varve.refuse_change();
 
 -- At commit: report and attempt are written in one transaction, in whatever order.

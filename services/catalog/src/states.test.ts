@@ -61,7 +61,9 @@ async function backupIn(state: RunState): Promise<Story> {
   await catalog.planned(runId)
   if (state === 'sealing') for (const id of await rangeIds(t, runId)) await catalog.completeRange(id, result())
   if (state === 'finishing' || state === 'failed') await catalog.failRun(runId, { code: 'X', message: 'x', retryable: false })
-  if (state === 'failed') await catalog.closeRun(runId)
+  if (state !== 'failed') return { runId, imageId }
+  await catalog.recordResources(runId, { leaseId: null, snapshotId: null, snapshotName: null })
+  await catalog.closeRun(runId)
   return { runId, imageId }
 }
 
@@ -74,11 +76,10 @@ const RUN_CHANGES: readonly (readonly [string, string, string])[] = [
   ['name a snapshot', `snapshot_name = 'varve-2'`, '-+--+-'],
   ['record another snapshot', `snapshot_id = 's2'`, '-+--+-'],
   ['clear the snapshot', `snapshot_id = null`, ' +--++'],
-  ['clear the name before the snapshot', `snapshot_name = null`, ' -----'],
+  ['clear the name before the snapshot', `snapshot_name = null`, ' ----+'],
   ['clear both', `snapshot_id = null, snapshot_name = null`, ' ---++'],
   ['record a new VM', `created_vm_id = 'vm'`, '-+--+-'],
   ['record a checkpoint', `checkpoint_id = '8'`, '-+----'],
-  ['record a configuration', `config = '{"a": 1}'`, '-+----'],
   ['record a target', `target_platform_vm_id = 'vm'`, '-+----'],
   ['a sign of life', `touched_at = now()`, '++++++'],
   ['another VM', `vm_id = gen_random_uuid()`, '------'],
@@ -213,7 +214,7 @@ describe('an attempt', () => {
     expect(await set(second, `outcome = 'lost', ended_at = now()`)).toBe('done')
     expect(await set(second, `outcome = 'refused'`)).toBe('refused')
     expect(await set(second, `swept_at = now()`)).toBe('done')
-    expect(await set(second, `swept_at = null`)).toBe('refused')
+    expect(await set(second, `swept_at = null`)).toBe('done')
     expect(await set(second, `worker = 'x'`)).toBe('refused')
   })
 })

@@ -146,6 +146,7 @@ class RealCatalog {
     for (const [id, run] of Object.entries(this.model.runs)) {
       if (run.state === run.outcome) continue
       await methods.failRun(id, { code: 'END', message: 'end', retryable: false })
+      await methods.recordResources(id, { leaseId: null, snapshotId: null, snapshotName: null })
       await methods.closeRun(id)
     }
     await inside.query(`delete from varve.outbox`)

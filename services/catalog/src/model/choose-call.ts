@@ -118,7 +118,7 @@ export function chooseCall({ kind: wished, vm: v, n, m }: Wish, world: World): C
     case 'addRanges': {
       const images = Object.values(run.images).map(image => image.id!)
       if (images.length === 0) return null
-      const list = [{ index: n % 3, bytes: m === 0 ? 2 * MiB : MiB }]
+      const list = [{ index: n % 3, bytes: Math.floor(n / 3) % 2 === 0 ? 2 * MiB : MiB }]
       return { call: kind, run: id, image: pick(images, m), ranges: list, ...snapshot }
     }
     case 'planned':
