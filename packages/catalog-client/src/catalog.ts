@@ -65,6 +65,8 @@ export interface NewImage {
 export interface MadePlan {
   /** The snapshot that it was made from; null: none. */
   readonly snapshotId?: string | null
+  /** The lease under which it holds: without it, or under another one, the disks may have been written to. */
+  readonly leaseId?: string
   /** Every image of the run, and its ranges. */
   readonly images?: readonly { readonly imageId: string; readonly ranges: number }[]
 }
@@ -121,9 +123,10 @@ export interface Catalog {
    * Record what is about to be created or was just created; only the given fields change. From preparing on; a snapshot's name comes before its id,
    * and once ranges are copied only the lease may still be another (CONFLICT). Once the ranges are planned, another snapshotId is
    * PLAN_CHANGED: the run stands on the snapshot it was planned from. While finishing only clearing (null) is without error; another
-   * value is recorded too, for the clean-up to find, and answered with RUN_ENDED.
+   * value is recorded too, for the clean-up to find, and answered with RUN_ENDED. `seen`: PLAN_CHANGED, and nothing is recorded, when these are others by now: a
+   * worker that slept must not put what it made in the place of what another one made meanwhile.
    */
-  recordResources(id: string, resources: Partial<RunResources>): Promise<void>
+  recordResources(id: string, resources: Partial<RunResources>, seen?: Partial<RunResources>): Promise<void>
   /**
    * Another snapshot (id or checkpoint id) than the one recorded before drops the images and ranges that were planned from that one. PLAN_CHANGED when
    * `snapshotId` is given and is not the recorded one.

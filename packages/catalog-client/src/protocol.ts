@@ -100,7 +100,7 @@ export const ROUTES: { readonly [M in CatalogMethod]: Route } = {
   resumeRun: post('/runs/:id/resume'),
   getRunForWork: get('/runs/:id/work'),
   startRun: post('/runs/:id/start'),
-  recordResources: post('/runs/:id/resources', { resources }),
+  recordResources: post('/runs/:id/resources', { resources, seen: Type.Optional(resources) }),
   recordSnapshot: post('/runs/:id/snapshot', { snapshot }),
   addNote: post('/runs/:id/notes', { note: note() }),
   setTarget: post('/runs/:id/target', { targetPlatformVmId: platformVmId() }),

@@ -126,6 +126,7 @@ export const snapshot = matching<{ checkpointId: string; config: Record<string, 
 export const madePlan = matching<MadePlan>()(
   Type.Object({
     snapshotId: Type.Optional(snapshotId()),
+    leaseId: Type.Optional(name()),
     images: Type.Optional(Type.Array(Type.Object({ imageId: uuid(), ranges: count(2 ** 31 - 1) }), { maxItems: 1000 })),
   }),
 )

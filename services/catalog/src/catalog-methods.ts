@@ -55,7 +55,7 @@ export function catalogMethods(
     },
     getRunForWork: id => getRunForWork(db, id),
     startRun: id => startRun(db, id),
-    recordResources: (id, resources) => recordResources(db, id, resources),
+    recordResources: (id, resources, seen) => recordResources(db, id, resources, seen),
     recordSnapshot: (id, snapshot) => recordSnapshot(db, id, snapshot),
     addNote: (id, note) => addNote(db, id, note),
     setTarget: (id, targetPlatformVmId) => setTarget(db, id, targetPlatformVmId),

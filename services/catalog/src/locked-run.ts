@@ -12,6 +12,7 @@ export interface LockedRun {
   readonly planned_at: string | null
   readonly checkpoint_id: string | null
   readonly snapshot_id: string | null
+  readonly lease_id: string | null
   readonly released_at: string | null
 }
 
@@ -28,7 +29,7 @@ export async function lockRun(sql: Sql, id: string): Promise<LockedRun> {
 
 const LOCK_RUN = {
   name: 'lock-run',
-  text: `select id, kind, vm_id, state, outcome, cancel_requested, planned_at, checkpoint_id, snapshot_id, released_at
+  text: `select id, kind, vm_id, state, outcome, cancel_requested, planned_at, checkpoint_id, snapshot_id, lease_id, released_at
        from varve.runs where id = $1 for no key update`,
 }
 

@@ -83,6 +83,35 @@ describe('a plan made from a snapshot that was replaced meanwhile', () => {
   })
 })
 
+test('a resource that another worker recorded meanwhile is not replaced', async () => {
+  const id = await preparing()
+  const recorded = async () => (await t.catalog.getRunForWork(id)).resources.leaseId
+  await t.catalog.recordResources(id, { leaseId: 'l1' }, { leaseId: null })
+  await t.catalog.recordResources(id, { leaseId: 'l1' }, { leaseId: null })
+  await expect(t.catalog.recordResources(id, { leaseId: 'l2' }, { leaseId: null })).rejects.toMatchObject(changed)
+  expect(await recorded()).toBe('l1')
+  await t.catalog.recordResources(id, { leaseId: 'l2' }, { leaseId: 'l1' })
+  expect(await recorded()).toBe('l2')
+  await t.catalog.cancelRun(id)
+  await t.catalog.failRun(id, { code: 'CANCELLED', message: 'cancelled', retryable: false })
+  // The clean-up must find it.
+  await expect(t.catalog.recordResources(id, { leaseId: 'l3' }, { leaseId: null })).rejects.toMatchObject({ code: 'RUN_ENDED' })
+  expect(await recorded()).toBe('l3')
+})
+
+test('a plan that holds under a lease is refused without it', async () => {
+  const id = await preparing()
+  const imageId = await imageOf(id, 's1')
+  const plan = { snapshotId: 's1', leaseId: 'l1', images: [{ imageId, ranges: 0 }] }
+  for (const leaseId of [null, 'l2']) {
+    await t.catalog.recordResources(id, { leaseId })
+    await expect(t.catalog.planned(id, plan)).rejects.toMatchObject(changed)
+  }
+  await t.catalog.recordResources(id, { leaseId: 'l1' })
+  await t.catalog.planned(id, plan)
+  expect((await t.catalog.getRun(id)).state).toBe('sealing')
+})
+
 describe('a plan that was stored in part', () => {
   test('is gone on with by the same plan only', async () => {
     const id = await preparing()

@@ -33,8 +33,14 @@ const RESOURCE_COLUMN = {
  * While finishing, what a late preparer reports is still written down, so that the clean-up finds it, and answered with RUN_ENDED; clearing what was
  * cleaned is the clean-up's own report.
  */
-export async function recordResources(db: Database, id: string, resources: Partial<RunResources>): Promise<void> {
-  const given = (Object.keys(RESOURCE_COLUMN) as (keyof RunResources)[]).filter(name => resources[name] !== undefined)
+export async function recordResources(
+  db: Database,
+  id: string,
+  resources: Partial<RunResources>,
+  seen: Partial<RunResources> = {},
+): Promise<void> {
+  const names = Object.keys(RESOURCE_COLUMN) as (keyof RunResources)[]
+  const given = names.filter(name => resources[name] !== undefined)
   const late = await db.transaction(async sql => {
     const run = await lockRun(sql, id)
     const before = await sql.query<Record<string, string | null>>(
@@ -46,6 +52,9 @@ export async function recordResources(db: Database, id: string, resources: Parti
       if (changed.length > 0) throw stateError(run)
       return null
     }
+    const isSeen = (name: keyof RunResources): boolean => seen[name] === undefined || before.rows[0]?.[RESOURCE_COLUMN[name]] === seen[name]
+    // Recorded already: the answer was lost.
+    if (changed.length > 0 && !isOver(run.state) && !names.every(isSeen)) throw planChanged(run, `run ${id} has other resources by now`)
     if (run.planned_at !== null && !isOver(run.state) && changed.includes('snapshotId')) {
       throw planChanged(run, `run ${id} was planned from another snapshot`)
     }
@@ -188,6 +197,7 @@ export async function planned(db: Database, id: string, plan: MadePlan = {}): Pr
     expectSnapshot(run, plan.snapshotId)
     if (run.planned_at !== null) return
     expectState(run, 'preparing')
+    if (plan.leaseId !== undefined && plan.leaseId !== run.lease_id) throw planChanged(run, `run ${id} has another lease by now`)
     if (plan.images !== undefined) await expectImages(sql, run, plan.images)
     await sql.query(`update varve.runs set planned_at = now(), touched_at = now() where id = $1`, [id])
     if (run.cancel_requested) await endRun(sql, id, CANCELLED)

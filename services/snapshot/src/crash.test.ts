@@ -147,6 +147,26 @@ describe.each(stories)('$name', ({ story, open }) => {
     }
   })
 
+  test('prepared by another worker while the first one sleeps at any step, which then goes on: the plan keeps its lease', async () => {
+    const whole = await open()
+    await story(RUN_ID, whole.deps, signal)
+    const { snapshots: _, ...expected } = kept(whole)
+    for (let n = 1; ; n++) {
+      const world = await open()
+      let step = 0
+      const deps = world.watched(async () => {
+        if (++step !== n) return
+        expireUnknownLeases(world)
+        await untilDone(world, () => Promise.allSettled([story(RUN_ID, world.deps, signal)]))
+      })
+      await story(RUN_ID, deps, signal).catch(() => {})
+      if (step < n) break
+      await untilDone(world, () => Promise.allSettled([story(RUN_ID, world.deps, signal)]))
+      expect(kept(world), `slept at step ${n}`).toMatchObject(expected)
+      expect(world.platform.leases.has(world.catalog.run.resources.leaseId!), `slept at step ${n}`).toBe(true)
+    }
+  })
+
   test('cancelled at any step, with finish-run under way at that very moment, leaves nothing behind', async () => {
     for (let n = 1; ; n++) {
       const world = await open()

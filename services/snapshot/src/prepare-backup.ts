@@ -49,7 +49,7 @@ export async function prepareBackup(runId: string, deps: SnapshotDeps, signal: A
     const { snapshot, plans } = await snapshotAndPlan(facts, deps)
     try {
       await acquireLease(run, { repeated, signal, vmId: run.platformVmId, type: 'backup', platform, catalog, retryMs: deps.retryMs })
-      await storePlan(run, plannedImages(plans, snapshot, blockSize), snapshot.id, catalog)
+      await storePlan(run, plannedImages(plans, snapshot, blockSize), { snapshotId: snapshot.id }, catalog)
     } finally {
       await closePlans(plans)
     }

@@ -40,8 +40,8 @@ export async function prepareRestore(runId: string, deps: SnapshotDeps, signal: 
 
     const differential = options.target === 'original' && (options.differential ?? false)
     const lease = { repeated, signal, vmId: vm.id, type: 'restore', platform, catalog, retryMs: deps.retryMs } as const
-    const snapshot = differential ? await snapshotUnderLease(run, lease) : null
-    const since = snapshot && { snapshot, checkpoint: BigInt(saved.checkpointId), disks: platform.configuredDisks(saved.config) }
+    const under = differential ? await snapshotUnderLease(run, lease) : null
+    const since = under && { snapshot: under.snapshot, checkpoint: BigInt(saved.checkpointId), disks: platform.configuredDisks(saved.config) }
     const onto = options.target === 'new-vm' ? 'empty' : 'unknown'
     for (const image of point.images) {
       plans.push(await planRestoreDisk(image, { run, vmId: vm.id, onto, since, platform, deps, signal }))
@@ -49,7 +49,7 @@ export async function prepareRestore(runId: string, deps: SnapshotDeps, signal: 
 
     // A differential has its lease, or has lost it: with another one, what was written meanwhile would stay.
     if (!differential) await acquireLease(run, lease)
-    await storePlan(run, plans, snapshot?.id ?? null, catalog)
+    await storePlan(run, plans, { snapshotId: under?.snapshot.id ?? null, leaseId: under?.leaseId }, catalog)
     log.info({ runId, restorePointId: point.id, target: vm.id, differential }, 'restore prepared')
   } catch (error) {
     await takeAwayIfEnded(runId, deps, platform, signal)

@@ -29,23 +29,23 @@ export interface LeaseContext {
  * The run's lease: the recorded one if it still lives, else the one that an earlier attempt asked for under the token that is noted, else a new one. A token is
  * noted before it is used and struck off when the lease is recorded: noted, there may be a lease that nobody knows the id of.
  *
- * @returns whether it had to be waited for
+ * @returns whether it had to be waited for, and whether it was made here and not found
  * @throws PlatformError LEASE_OCCUPIED when somebody else holds the VM.
  */
 export async function acquireLease(
   run: RunForWork,
   context: LeaseContext,
-): Promise<{ readonly leaseId: string; readonly waited: boolean }> {
+): Promise<{ readonly leaseId: string; readonly waited: boolean; readonly made: boolean }> {
   const { vmId, type, platform, catalog, repeated, signal, retryMs = RETRY_MS } = context
   const deadline = performance.now() + (repeated ? PATIENCE_MS.repeated : PATIENCE_MS.first)
   for (let waited = false; ; waited = true) {
-    const leaseId = await liveLease(run, context)
-    if (leaseId !== null) return { leaseId, waited }
+    const recorded = await recordedLease(run, context)
+    if (recorded.live) return { leaseId: recorded.leaseId, waited, made: false }
     const token = await notedToken(run.id, catalog)
     try {
       const lease = await platform.createLease(vmId, type, FIRST_LEASE_SECONDS, signal, token)
-      await recordOrRelease(run.id, lease.id, platform, catalog)
-      return { leaseId: lease.id, waited }
+      await recordOrRelease(run.id, lease.id, recorded.leaseId, platform, catalog)
+      return { leaseId: lease.id, waited, made: true }
     } catch (error) {
       if (!hasCode(error, 'LEASE_OCCUPIED')) throw error
       // Nothing was made under it, and the platform may remember the refusal.
@@ -64,13 +64,20 @@ async function notedToken(runId: string, catalog: Catalog): Promise<string> {
   return token
 }
 
+type OfLease = Pick<LeaseContext, 'catalog' | 'platform' | 'signal'>
+
 /** The recorded lease if it still lives, else null. */
-export async function liveLease(
+export async function liveLease(run: RunForWork, context: OfLease): Promise<string | null> {
+  const { live, leaseId } = await recordedLease(run, context)
+  return live ? leaseId : null
+}
+
+async function recordedLease(
   run: RunForWork,
-  { catalog, platform, signal }: Pick<LeaseContext, 'catalog' | 'platform' | 'signal'>,
-): Promise<string | null> {
+  { catalog, platform, signal }: OfLease,
+): Promise<{ readonly live: true; readonly leaseId: string } | { readonly live: false; readonly leaseId: string | null }> {
   const { leaseId } = (await catalog.getRunForWork(run.id)).resources
-  return leaseId !== null && (await isLive(platform, leaseId, signal)) ? leaseId : null
+  return leaseId !== null && (await isLive(platform, leaseId, signal)) ? { live: true, leaseId } : { live: false, leaseId }
 }
 
 async function isLive(platform: PlatformDriver, leaseId: string, signal: AbortSignal): Promise<boolean> {
@@ -83,12 +90,22 @@ async function isLive(platform: PlatformDriver, leaseId: string, signal: AbortSi
   }
 }
 
-/** A lease that can't be recorded (the run ended meanwhile) would be nobody's: give it back at once. */
-async function recordOrRelease(runId: string, leaseId: string, platform: PlatformDriver, catalog: Catalog): Promise<void> {
+/**
+ * A lease that is not to be recorded would be nobody's: give it back at once. The run ended meanwhile, or another worker recorded its own while this one slept,
+ * perhaps for so long that the lease it made is gone.
+ */
+async function recordOrRelease(
+  runId: string,
+  leaseId: string,
+  before: string | null,
+  platform: PlatformDriver,
+  catalog: Catalog,
+): Promise<void> {
   try {
-    await catalog.recordResources(runId, { leaseId, leaseToken: null })
+    await catalog.recordResources(runId, { leaseId, leaseToken: null }, { leaseId: before })
   } catch (error) {
-    await platform.releaseLease(leaseId).catch(() => {})
+    // Any other failure leaves the token noted, under which the next attempt finds it.
+    if (hasCode(error, 'RUN_ENDED', 'PLAN_CHANGED')) await platform.releaseLease(leaseId).catch(() => {})
     throw error
   }
 }

@@ -1,8 +1,13 @@
-import type { RunForWork } from '@varve/catalog-client'
+import { type Catalog, CatalogError, type RunForWork } from '@varve/catalog-client'
 import { PlatformError, type PlatformSnapshot } from '@varve/platform'
 import { deleteSnapshots } from './clean-up.ts'
 import { acquireLease, type LeaseContext, liveLease } from './run-lease.ts'
 import { snapshotName, takeSnapshot } from './run-snapshot.ts'
+
+export interface UnderLease {
+  readonly snapshot: PlatformSnapshot
+  readonly leaseId: string
+}
 
 /** Snapshots in vain because the lease had to be waited for. */
 const TRIES = 3
@@ -13,25 +18,43 @@ const TRIES = 3
  * lease comes right after: at once, or the snapshot is taken again. An earlier attempt's snapshot counts only while the lease of that attempt lives:
  * once that ran out, the VM may have been on.
  *
+ * A twin of this job may be at it at the same time: what it has under its lease is joined. A lease given back is struck off first, so that a plan that was
+ * made under it is refused (PLAN_CHANGED).
+ *
  * @throws PlatformError VM_BUSY, LEASE_OCCUPIED, and what snapshots throw
  */
-export async function snapshotUnderLease(run: RunForWork, context: LeaseContext): Promise<PlatformSnapshot> {
-  const { platform, catalog, signal, vmId, repeated } = context
-  const held = await liveLease(run, context)
-  if (held !== null && (await platform.listSnapshots(vmId, snapshotName(run.id), signal)).length > 0) return takeSnapshot(run, context)
-  // A lease that a killed attempt could not note holds the VM until it runs out: better waited for here than by each snapshot.
-  if (held !== null || repeated) await giveBack((await acquireLease(run, context)).leaseId)
-  for (let attempt = 1; attempt <= TRIES; attempt++) {
+export async function snapshotUnderLease(run: RunForWork, context: LeaseContext): Promise<UnderLease> {
+  const { platform, signal, vmId, repeated } = context
+  for (let attempt = 0; attempt <= TRIES; attempt++) {
+    const held = await liveLease(run, context)
+    if (held !== null) {
+      const there = await platform.listSnapshots(vmId, snapshotName(run.id), signal)
+      if (there.length > 0) return { snapshot: await takeSnapshot(run, context), leaseId: held }
+      await giveBack(held, run, context)
+    } else if (repeated && attempt === 0) {
+      // A lease that a killed attempt could not note holds the VM until it runs out: better waited for here than by each snapshot.
+      const { leaseId, made } = await acquireLease(run, context)
+      if (!made) continue
+      await giveBack(leaseId, run, context)
+    }
     await deleteSnapshots(run, platform, signal)
     const snapshot = await takeSnapshot(run, context)
-    const { leaseId, waited } = await acquireLease(run, context)
-    if (!waited) return snapshot
-    await giveBack(leaseId)
+    const { leaseId, waited, made } = await acquireLease(run, context)
+    if (!waited) return { snapshot, leaseId }
+    if (made) await giveBack(leaseId, run, context)
   }
   throw new PlatformError('VM_BUSY', `VM ${vmId} was locked by others each time after its snapshot`, { vmId })
+}
 
-  async function giveBack(leaseId: string): Promise<void> {
-    await platform.releaseLease(leaseId, signal)
-    await catalog.recordResources(run.id, { leaseId: null })
-  }
+async function giveBack(leaseId: string, run: RunForWork, { platform, catalog, signal }: LeaseContext): Promise<void> {
+  await expectPreparing(run, catalog)
+  await catalog.recordResources(run.id, { leaseId: null }, { leaseId })
+  await expectPreparing(run, catalog)
+  await platform.releaseLease(leaseId, signal)
+}
+
+/** Its twin may have planned the run meanwhile, which then stands on that lease. */
+async function expectPreparing({ id }: RunForWork, catalog: Catalog): Promise<void> {
+  const { state } = await catalog.getRunForWork(id)
+  if (state !== 'preparing') throw new CatalogError('PLAN_CHANGED', `another worker has planned run ${id}`, { runId: id, state })
 }

@@ -8,8 +8,14 @@ export interface PlannedImage {
   readonly ranges: RangeSpool
 }
 
+/** What a plan stands on: it holds for this snapshot (null: none) and, where given, under this lease. */
+export interface PlannedUnder {
+  readonly snapshotId: string | null
+  readonly leaseId?: string | undefined
+}
+
 /**
- * Put images and ranges into the catalog, all of them made from this snapshot (null: from none); the run is then `copying`. Safe to repeat with the
+ * Put images and ranges into the catalog, all of them made from this snapshot; the run is then `copying`. Safe to repeat with the
  * same plan. Part of another plan, stored by an earlier attempt or a twin, is dropped, so that the next attempt begins anew.
  *
  * @throws CatalogError PLAN_CHANGED
@@ -17,7 +23,7 @@ export interface PlannedImage {
 export async function storePlan(
   run: RunForWork,
   plan: readonly PlannedImage[],
-  snapshotId: string | null,
+  { snapshotId, leaseId }: PlannedUnder,
   catalog: Catalog,
 ): Promise<void> {
   try {
@@ -41,7 +47,7 @@ export async function storePlan(
       }
       made.push({ imageId: stored.id, ranges: ranges.ranges })
     }
-    await catalog.planned(run.id, { snapshotId, images: made })
+    await catalog.planned(run.id, { snapshotId, ...(leaseId === undefined ? {} : { leaseId }), images: made })
   } catch (error) {
     if (hasCode(error, 'PLAN_CHANGED')) await catalog.dropPlan(run.id, snapshotId)
     throw error

@@ -10,6 +10,7 @@ import {
   type RestorePoint,
   type Run,
   type RunForWork,
+  type RunResources,
   type RunTotals,
   type SealRequest,
 } from '@varve/catalog-client'
@@ -78,8 +79,10 @@ export class MemoryCatalog {
     this.#set({ state: 'preparing', startedAt: this.run.startedAt ?? '2026-01-01T00:00:01.000Z' })
   }
 
-  async recordResources(_id: string, resources: Partial<RunForWork['resources']>): Promise<void> {
+  async recordResources(_id: string, resources: Partial<RunResources>, seen: Partial<RunResources> = {}): Promise<void> {
     const { snapshotId } = this.run.resources
+    const recorded = isDeepStrictEqual({ ...this.run.resources, ...resources }, this.run.resources)
+    if (!recorded && !this.#isOver() && !isDeepStrictEqual({ ...this.run.resources, ...seen }, this.run.resources)) throw this.#changed()
     const another = resources.snapshotId !== undefined && resources.snapshotId !== snapshotId
     if (another && (this.run.state === 'copying' || this.run.state === 'sealing')) throw this.#changed()
     if (another && snapshotId !== null && this.run.state === 'preparing') this.#deletePlan()
@@ -130,10 +133,11 @@ export class MemoryCatalog {
     }
   }
 
-  async planned(_id: string, { snapshotId, images }: MadePlan = {}): Promise<void> {
+  async planned(_id: string, { snapshotId, leaseId, images }: MadePlan = {}): Promise<void> {
     this.#expectSnapshot(snapshotId)
     if (this.run.state === 'copying') return
     this.#expect('preparing')
+    if (leaseId !== undefined && leaseId !== this.run.resources.leaseId) throw this.#changed()
     const stored = this.run.images.map(({ id }) => [id, [...this.ranges.values()].filter(({ imageId }) => imageId === id).length])
     const given = images?.map(({ imageId, ranges }) => [imageId, ranges])
     if (given !== undefined && !isDeepStrictEqual(stored, given)) throw this.#changed()
