@@ -13,6 +13,8 @@ import { type ReadTask, readRange } from './read-range.ts'
 
 const BLOCK = 64 * KiB
 const SIZE = 2 * MiB + 512
+/** The attempt of the parent's backup. */
+const FULL = 'f'.repeat(24)
 
 interface World {
   readonly range: CutRange<ReadTask>
@@ -27,7 +29,7 @@ async function world(disk: MemoryBackend, before: Uint8Array): Promise<World> {
   const signal = new AbortController().signal
   const geometry = { diskSize: SIZE, blockSize: BLOCK }
   const full = await copyRange(
-    { ...geometry, extents: [{ offset: 0, length: SIZE }], parentRootKey: null },
+    { ...geometry, extents: [{ offset: 0, length: SIZE }], parentRootKey: null, attemptId: FULL },
     { source: asSource(new MemoryBackend(before)), repository, signal },
   )
   const parent: Root = { imageId: 'parent', ...geometry, pages: decodePageRefs(Buffer.from(full.pages, 'base64')) }
@@ -84,10 +86,15 @@ test('cut off at any step and done by two at once, the report that won brings ba
     })
     for (const { key, size } of report!.objects) expect((await made.repository.store.get(key)).length, String(at)).toBe(size)
     expect((await restored(made)).equals(now), String(at)).toBe(true)
+    // Whatever was written, also by the one that was cut off, is of an attempt that the catalog knows.
+    const known = [FULL, ...made.range.catalog.attempts.keys()]
+    for await (const { key } of made.repository.store.list('')) {
+      if (/^(packs|maps)/.test(key)) expect(known.filter(id => key.split('/')[2]?.startsWith(id))).toHaveLength(1)
+    }
     if (at === null) break
     cuts.push(at)
   }
-  for (const effect of ['catalog.getRange', 'platform.diskAddress', 'disk.read', 'store.get', 'store.put', 'catalog.completeRange']) {
+  for (const effect of ['catalog.takeRange', 'platform.diskAddress', 'disk.read', 'store.get', 'store.put', 'catalog.completeRange']) {
     expect(cuts).toEqual(expect.arrayContaining([`before ${effect}`, `after ${effect}`]))
   }
 })

@@ -3,6 +3,7 @@ import { blocksInPage, Page, pageCount } from '@varve/block-map'
 import { MemoryBackend } from '@varve/nbd/testing'
 import { type CutRange, cutRange, OneRange } from '@varve/range-worker/testing'
 import { formatHash, isZero, MemoryStore, openRepository } from '@varve/repository'
+import { randomObjectIds } from '@varve/repository/testing'
 import { KiB, MiB } from '@varve/runtime'
 import { expect, test } from 'vitest'
 import { restoreRange } from './restore-range.ts'
@@ -16,7 +17,8 @@ const SIZE = 2 * MiB + 512
 async function world(image: Uint8Array, target: MemoryBackend, differential: boolean): Promise<CutRange<RestoreTask>> {
   const store = new MemoryStore()
   const repository = await openRepository(store, { create: true, blockSize: BLOCK })
-  const packs = repository.packWriter()
+  const newId = randomObjectIds()
+  const packs = repository.packWriter(newId)
   const pages: Page[] = []
   for (let index = 0; index < pageCount(SIZE, BLOCK); index++) {
     const page = Page.empty(index, blocksInPage(SIZE, BLOCK, index))
@@ -28,7 +30,7 @@ async function world(image: Uint8Array, target: MemoryBackend, differential: boo
     pages.push(page)
   }
   await packs.finish()
-  const { refs } = await repository.putMap(pages)
+  const { refs } = await repository.putMap(newId, pages)
   const geometry = { diskSize: SIZE, blockSize: BLOCK }
   const root = await repository.putRoot({ imageId: 'source', ...geometry, pages: refs })
   const extents = differential ? [{ offset: 0, length: 4 * BLOCK }] : [{ offset: 0, length: SIZE }]
@@ -58,7 +60,7 @@ test.each([false, true])(
       if (at === null) break
       cuts.push(at)
     }
-    for (const effect of ['catalog.getRange', 'platform.diskAddress', 'store.get', 'disk.write', 'disk.writeZeroes', 'disk.flush']) {
+    for (const effect of ['catalog.takeRange', 'platform.diskAddress', 'store.get', 'disk.write', 'disk.writeZeroes', 'disk.flush']) {
       expect(cuts).toEqual(expect.arrayContaining([`before ${effect}`, `after ${effect}`]))
     }
   },

@@ -33,7 +33,7 @@ afterAll(async () => {
 const look = (silenceS: number): Promise<string[]> => reconcile(db, { silenceS })
 /** The queue forgets everything, after it was told. */
 const flush = async (): Promise<void> => {
-  await until(async () => (await t.sql.query(`select 1 from varve.runs where released_at is null and ended_at is null`)).rowCount === 0)
+  await until(async () => (await t.sql.query(`select 1 from varve.runs where released_at is null and state = 'queued'`)).rowCount === 0)
   await until(async () => (await t.sql.query(`select 1 from varve.outbox`)).rowCount === 0)
   t.queue.added.length = 0
 }
@@ -70,6 +70,16 @@ test('a run in every state goes on after the queue forgot everything', async () 
     await t.catalog.failRun(id, { code: 'X', message: 'x', retryable: false })
     await t.catalog.closeRun(id)
   }
+})
+
+test('the clean-up of a run that was cancelled before it was given out is not lost with the queue', async () => {
+  const { id } = await t.catalog.createBackup(await addVm(t.catalog), {})
+  await t.catalog.cancelRun(id)
+  await flush()
+  await t.sql.query(`update varve.runs set released_at = null where id = $1`, [id])
+  expect(await look(0)).toEqual([id])
+  await until(() => t.queue.ids('finish-run').includes(`${id}-finish-run`))
+  await t.catalog.closeRun(id)
 })
 
 test('only what is silent is queued again, and then it has its time again', async () => {

@@ -19,7 +19,7 @@ export interface ReconcilerOptions {
  */
 export async function reconcile(db: Database, options: Pick<ReconcilerOptions, 'silenceS'>, log?: Logger): Promise<string[]> {
   const { rows } = await db.query<{ id: string }>(
-    `select id from varve.runs r where r.released_at is not null and r.ended_at is null and (
+    `select id from varve.runs r where (r.released_at is not null or r.state <> 'queued') and r.ended_at is null and (
        (r.state <> 'copying' and r.touched_at <= now() - make_interval(secs => $1))
        or (r.state = 'copying' and (
          exists (select 1 from varve.ranges g where g.run_id = r.id and g.state = 'queued' and g.touched_at <= now() - make_interval(secs => $1))

@@ -16,7 +16,8 @@ export async function requeue(db: Database, id: string): Promise<void> {
  */
 export async function requeueLocked(sql: Sql, run: LockedRun, silenceS: number): Promise<number> {
   const step = presentStep(run.kind, run.state)
-  if (step === null || run.released_at === null) return 0
+  // One that ended before it was given out has its clean-up all the same.
+  if (step === null || (run.state === 'queued' && run.released_at === null)) return 0
   if (step !== 'ranges') {
     await sql.query(`update varve.runs set touched_at = now() where id = $1`, [run.id])
     // One that still waits to be relayed is enough.

@@ -1,9 +1,9 @@
-import { randomUUID } from 'node:crypto'
 import type { RunState } from '@varve/catalog-client'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   addVm,
+  complete,
   copyingBackup,
   fullImage,
   rangeIds,
@@ -14,6 +14,8 @@ import {
   startTestPostgres,
   type TestCatalog,
   type TestDatabases,
+  take,
+  until,
 } from './testing/catalog-fixture.ts'
 
 /** The table of DESIGN.md section 6, told to the database itself: what the code would never do is refused there too. */
@@ -59,7 +61,10 @@ async function backupIn(state: RunState): Promise<Story> {
   if (state === 'preparing') return { runId, imageId }
   await catalog.addRanges(runId, [rangeOf(imageId, 0)])
   await catalog.planned(runId)
-  if (state === 'sealing') for (const id of await rangeIds(t, runId)) await catalog.completeRange(id, result())
+  if (state === 'sealing') {
+    await until(async () => (await rangeIds(t, runId, 'queued')).length > 0)
+    for (const id of await rangeIds(t, runId)) await complete(catalog, id)
+  }
   if (state === 'finishing' || state === 'failed') await catalog.failRun(runId, { code: 'X', message: 'x', retryable: false })
   if (state !== 'failed') return { runId, imageId }
   await catalog.recordResources(runId, { leaseId: null, snapshotId: null, snapshotName: null })
@@ -146,7 +151,7 @@ describe('a plan', () => {
         [runId, imageId],
       )
       // What refers to ranges would keep them anyway.
-      for (const table of ['outbox', 'objects']) await t.sql.query(`delete from varve.${table} where run_id = $1`, [runId])
+      for (const table of ['outbox', 'objects', 'attempts']) await t.sql.query(`delete from varve.${table} where run_id = $1`, [runId])
       signs.removed += await sign(`delete from varve.ranges where run_id = $1`, [runId])
     }
     expect(signs).toEqual({ added: '+---+', ranges: '+---+', removed: '+---+' })
@@ -171,7 +176,7 @@ describe('a range', () => {
   const DONE = `state = 'done', read = 1, written = 1, unchanged = 0, zero = 0, pages = '', damage = '[]', report_hash = '', done_at = now()`
 
   test('is queued, then done, and then stays as it is', async () => {
-    const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), 40)
+    const { run } = await copyingBackup(t, await addVm(t.catalog), 40)
     const [queued] = await rangeIds(t, run.id, 'queued')
     const [planned] = await rangeIds(t, run.id, 'planned')
     expect(await set(planned!, DONE)).toBe('refused')
@@ -185,7 +190,7 @@ describe('a range', () => {
   })
 
   test('is planned again only where it is handed back by a paused run', async () => {
-    const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), 1)
+    const { run } = await copyingBackup(t, await addVm(t.catalog), 1)
     const [id] = await rangeIds(t, run.id)
     expect(await set(id!, `state = 'planned'`)).toBe('refused')
     await t.sql.query(`update varve.runs set paused = true where id = $1`, [run.id])
@@ -194,28 +199,22 @@ describe('a range', () => {
 })
 
 describe('an attempt', () => {
-  const begin = async (rangeId: string, runId: string): Promise<string> => {
-    const id = randomUUID().replaceAll('-', '').slice(0, 24)
-    await t.sql.query(`insert into varve.attempts (id, range_id, run_id, worker) values ($1, $2, $3, 'w')`, [id, rangeId, runId])
-    return id
-  }
   const set = (id: string, assignments: string) => attempt(`update varve.attempts set ${assignments} where id = $1`, [id])
 
   test('has one outcome, for good, and is accepted only with its range done', async () => {
-    const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), 2)
+    const { run } = await copyingBackup(t, await addVm(t.catalog), 2)
     const [rangeId] = await rangeIds(t, run.id)
-    const [first, second] = [await begin(rangeId!, run.id), await begin(rangeId!, run.id)]
-    const accept = `outcome = 'accepted', ended_at = now()`
-    expect(await set(first, accept)).toBe('refused')
-    await t.catalog.completeRange(rangeId!, result())
-    expect(await set(first, accept)).toBe('done')
-    expect(await set(first, `outcome = 'lost'`)).toBe('refused')
-    expect(await set(first, `outcome = null, ended_at = null`)).toBe('refused')
-    expect(await set(second, `outcome = 'lost', ended_at = now()`)).toBe('done')
-    expect(await set(second, `outcome = 'refused'`)).toBe('refused')
-    expect(await set(second, `swept_at = now()`)).toBe('done')
-    expect(await set(second, `swept_at = null`)).toBe('done')
-    expect(await set(second, `worker = 'x'`)).toBe('refused')
+    const [winner, failed] = [await take(t.catalog, rangeId!), await take(t.catalog, rangeId!)]
+    expect(await set(winner, `outcome = 'accepted', ended_at = now()`)).toBe('refused')
+    expect(await set(failed, `outcome = 'failed', ended_at = now()`)).toBe('done')
+    expect(await set(failed, `outcome = 'refused'`)).toBe('refused')
+    expect(await t.catalog.completeRange(rangeId!, winner, result(winner))).toEqual({ accepted: true })
+    expect(await set(winner, `outcome = 'lost'`)).toBe('refused')
+    expect(await set(winner, `outcome = null, ended_at = null`)).toBe('refused')
+    // Swept, and again after a late word of it.
+    expect(await set(failed, `swept_at = now()`)).toBe('done')
+    expect(await set(failed, `swept_at = null, touched_at = now()`)).toBe('done')
+    expect(await set(failed, `worker = 'x'`)).toBe('refused')
   })
 })
 

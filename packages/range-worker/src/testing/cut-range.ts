@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { RangeResult } from '@varve/catalog-client'
 import { connectNbd, type NbdBackend, type NbdClient, startNbdServer } from '@varve/nbd'
 import type { PlatformDriver } from '@varve/platform'
@@ -37,7 +38,7 @@ async function inProcess<Task extends LaneTask>({ side, work, lane, catalog, dis
     const platforms = new Platforms(watchedCatalog, () => watchEffects(platform, 'platform', hook) as unknown as PlatformDriver)
     const signal = new AbortController().signal
     const lanes = { run: (task: Task) => lane(task, { disk: watchEffects(client, 'disk', hook), repository, signal }) }
-    const deps = { catalog: watchedCatalog, disks: new DiskAddresses(platforms, side), lanes, log }
+    const deps = { catalog: watchedCatalog, disks: new DiskAddresses(platforms, side), lanes, log, workerName: () => randomUUID() }
     started = true
     await workOnRange('range', work, deps, signal)
   } finally {

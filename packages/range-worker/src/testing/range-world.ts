@@ -1,11 +1,14 @@
+import { randomBytes } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
-import { type Catalog, CatalogError, type RangeForWork, type RangeResult } from '@varve/catalog-client'
+import { type AttemptEnd, type Catalog, CatalogError, type RangeForWork, type RangeResult, type TakenRange } from '@varve/catalog-client'
 
 /** The part of the catalog that the work on one range uses, in memory: the first report wins, the same one again is accepted again. */
 export class OneRange {
   readonly range: RangeForWork
   readonly roots: Readonly<Record<string, string>>
   readonly notes = new Set<string>()
+  /** Every try, by its id, and how it ended. */
+  readonly attempts = new Map<string, { readonly worker: string; outcome: AttemptEnd | 'accepted' | 'lost' | 'refused' | null }>()
   report: RangeResult | null = null
 
   constructor(range: Partial<RangeForWork>, roots: Readonly<Record<string, string>> = {}) {
@@ -31,6 +34,8 @@ export class OneRange {
       onDamage: 'fail',
       runState: 'copying',
       cancelRequested: false,
+      paused: false,
+      bytesPerSecond: null,
       ...range,
     }
     this.roots = roots
@@ -41,12 +46,25 @@ export class OneRange {
     return this as unknown as Catalog
   }
 
-  async getRange(): Promise<RangeForWork> {
-    return { ...this.range, state: this.report === null ? 'queued' : 'done' }
+  async takeRange(_id: string, worker: string): Promise<TakenRange> {
+    if (this.report !== null) return { ...this.range, state: 'done', attemptId: null }
+    const open = [...this.attempts].find(([, attempt]) => attempt.worker === worker && attempt.outcome === null)
+    const attemptId = open?.[0] ?? randomBytes(12).toString('hex')
+    if (open === undefined) this.attempts.set(attemptId, { worker, outcome: null })
+    return { ...this.range, attemptId }
+  }
+
+  async endAttempt(attemptId: string, end: AttemptEnd): Promise<void> {
+    const attempt = this.attempts.get(attemptId)
+    if (attempt === undefined) throw new CatalogError('NOT_FOUND', 'no such attempt')
+    attempt.outcome ??= end
   }
 
   async getPlatform(): ReturnType<Catalog['getPlatform']> {
-    return { id: 'platform', name: 'lab', kind: 'scp', url: 'memory:', createdAt: '', credentials: { username: '', password: '' } }
+    const credentials = { username: '', password: '' }
+    const limits = { runs: 1, runsPerHost: 1, openDisksPerHost: 1, openDisksPerDatastore: 1, bytesPerSecond: null }
+    const pressure = { level: 0, reason: null, at: null }
+    return { id: 'platform', name: 'lab', kind: 'scp', url: 'memory:', createdAt: '', credentials, limits, pressure }
   }
 
   async getImageRoot(imageId: string): Promise<{ readonly rootKey: string }> {
@@ -59,12 +77,20 @@ export class OneRange {
     this.notes.add(note)
   }
 
-  async progressRange(): Promise<{ readonly cancelRequested: boolean }> {
-    return { cancelRequested: false }
+  async progressRange(): ReturnType<Catalog['progressRange']> {
+    return { next: this.report === null ? 'go-on' : 'taken' }
   }
 
-  async completeRange(_id: string, report: RangeResult): Promise<{ readonly accepted: boolean }> {
-    this.report ??= report
-    return { accepted: isDeepStrictEqual(this.report, report) }
+  async completeRange(_id: string, attemptId: string, report: RangeResult): Promise<{ readonly accepted: boolean }> {
+    const attempt = this.attempts.get(attemptId)
+    if (attempt === undefined) throw new CatalogError('NOT_FOUND', 'no such attempt')
+    if (attempt.outcome === 'accepted') return { accepted: isDeepStrictEqual(this.report, report) }
+    if (attempt.outcome === null && this.report === null) {
+      this.report = report
+      for (const [id, other] of this.attempts) other.outcome ??= id === attemptId ? 'accepted' : 'lost'
+      return { accepted: true }
+    }
+    attempt.outcome ??= 'refused'
+    return { accepted: false }
   }
 }

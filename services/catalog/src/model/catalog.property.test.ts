@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { catalogMethods } from '../catalog-methods.ts'
 import { Database } from '../database.ts'
+import { type DispatchSettings, dispatch, dispatchAgain } from '../dispatch/dispatcher.ts'
 import { migrate } from '../migrations.ts'
 import { jobId } from '../outbox.ts'
 import { reconcile } from '../reconciler.ts'
@@ -10,7 +11,7 @@ import { Relay } from '../relay.ts'
 import { log, PLATFORM, RecordingQueue, startTestPostgres, type TestDatabases } from '../testing/catalog-fixture.ts'
 import { chooseCall, type Wish, type World, wish } from './choose-call.ts'
 import { explain } from './explain.ts'
-import { brokenInvariants, neededJobs } from './invariants.ts'
+import { brokenInvariants, neededJobs, waitingInVain } from './invariants.ts'
 import { type Methods, makeCall } from './make-call.ts'
 import { readRows, type SeenRange } from './read-rows.ts'
 import { type Call, EMPTY, type Model } from './run-model.ts'
@@ -26,6 +27,7 @@ const ROUNDS = Number(process.env.VARVE_MODEL_ROUNDS ?? 0)
 const SEED = Number(process.env.VARVE_MODEL_SEED ?? Math.floor(Math.random() * 2 ** 31))
 const BUDGET_MS = 20_000
 const WINDOW = 2
+const DISPATCH: DispatchSettings = { window: WINDOW, queueWindow: 1000, silenceS: 0, slowS: 0 }
 
 let databases: TestDatabases
 /** The catalog's own connections, and one past it. */
@@ -38,7 +40,7 @@ beforeAll(async () => {
   await migrate(url, log)
   db = new Database(url, 6, log)
   inside = new Database(`${url}&application_name=inside`, 1, log)
-  methods = catalogMethods(db, WINDOW)
+  methods = catalogMethods(db)
 })
 afterAll(async () => {
   await db?.close()
@@ -57,6 +59,7 @@ class RealCatalog {
   readonly relay = new Relay(db, this.queue, log)
   model: Model = EMPTY
   ranges: readonly SeenRange[] = []
+  released: ReadonlySet<string> = new Set()
 
   constructor(vms: readonly string[]) {
     this.vms = vms
@@ -81,14 +84,17 @@ class RealCatalog {
     }
   }
 
-  async batch(calls: readonly Call[], kill: boolean): Promise<void> {
+  async batch(calls: readonly Call[], { kill, giveOut }: Circumstances): Promise<void> {
     const before = this.model
     const answers = Promise.all(calls.map(call => makeCall(methods, call)))
+    // The dispatcher of another instance, at the same time: what it gives out the model leaves open.
+    const dispatched = giveOut ? dispatch(db, DISPATCH, 'runs').catch(() => {}) : null
     if (kill) await killConnections()
     const made = await answers
+    await dispatched
     await this.look()
-    const list = calls.map((call, i) => ({ call, answer: made[i]!, newRunId: newRunId(call, made[i]!, this.model) }))
-    for (const { call, answer } of list) count(`${call.call} ${answer.replace(/ok [0-9a-f-]{36}/, 'ok')}`)
+    const list = calls.map((call, i) => ({ call, answer: made[i]!, newId: newId(call, made[i]!, this.model) }))
+    for (const { call, answer } of list) count(`${call.call} ${answer.replace(/ok [0-9a-f-]{24,36}/, 'ok')}`)
     if (explain(before, list, this.model) === null) {
       const told = JSON.stringify({ before, calls: list, after: this.model }, null, 1)
       expect.fail(`no order of these calls explains their answers and the rows\n${told}`)
@@ -119,7 +125,7 @@ class RealCatalog {
   async invariants(): Promise<void> {
     expect(await brokenInvariants(inside, this.vms, WINDOW)).toEqual([])
     const waiting = await inside.query<Parameters<typeof jobId>[0] & Record<string, unknown>>(
-      `select o.job, o.run_id, o.range_id from varve.outbox o join varve.runs r on r.id = o.run_id where r.vm_id = any ($1)`,
+      `select o.job, o.run_id, o.range_id, o.number from varve.outbox o join varve.runs r on r.id = o.run_id where r.vm_id = any ($1)`,
       [this.vms],
     )
     const due = new Set([...waiting.rows.map(jobId), ...this.queue.ids()])
@@ -130,6 +136,12 @@ class RealCatalog {
     ).toEqual([])
   }
 
+  async giveOut(): Promise<void> {
+    await dispatch(db, DISPATCH, 'runs')
+    expect(await waitingInVain(inside, this.vms, WINDOW), 'runs that wait although there is room').toEqual([])
+    await dispatchAgain(db, DISPATCH)
+  }
+
   async relayJobs(fault: boolean): Promise<void> {
     this.queue.fault = fault ? new Error('the queue is away') : null
     await this.relay.relayBatch().catch(() => {})
@@ -138,7 +150,7 @@ class RealCatalog {
 
   async loseQueue(): Promise<void> {
     this.queue.added.length = 0
-    await reconcile(db, { window: WINDOW, silenceS: 0 })
+    await reconcile(db, { silenceS: 0 })
   }
 
   /** So that the next round finds a quiet database. */
@@ -153,10 +165,15 @@ class RealCatalog {
   }
 }
 
-/** A run made by a call, also where its answer was lost. */
-function newRunId(call: Call, answer: string, after: Model): string {
-  if ('key' in call) return after.keys[call.key]?.run ?? (answer.startsWith('ok ') ? answer.slice(3) : 'none')
-  return 'none'
+/** The run or the attempt that a call made, also where its answer was lost. */
+function newId(call: Call, answer: string, after: Model): string {
+  if (answer.startsWith('ok ') && answer !== 'ok null') return answer.slice(3)
+  if ('key' in call) return after.keys[call.key]?.run ?? 'none'
+  if (call.call !== 'takeRange') return 'none'
+  const made = Object.entries(after.attempts).find(([, attempt]) => {
+    return attempt.image === call.image && attempt.index === call.index && attempt.worker === call.worker
+  })
+  return made?.[0] ?? 'none'
 }
 
 /** Some of the catalog's connections, in the middle of whatever they do. */
@@ -167,16 +184,22 @@ async function killConnections(): Promise<void> {
   )
 }
 
+/** What goes on beside the calls. */
+interface Circumstances {
+  readonly kill: boolean
+  readonly giveOut: boolean
+}
+
 class Batch implements fc.AsyncCommand<object, RealCatalog> {
   readonly wishes: readonly Wish[]
   readonly repeats: readonly number[]
-  readonly kill: boolean
+  readonly circumstances: Circumstances
   #calls: readonly Call[] = []
 
-  constructor(wishes: readonly Wish[], repeats: readonly number[], kill: boolean) {
+  constructor(wishes: readonly Wish[], repeats: readonly number[], circumstances: Circumstances) {
     this.wishes = wishes
     this.repeats = repeats
-    this.kill = kill
+    this.circumstances = circumstances
   }
 
   check(): boolean {
@@ -189,16 +212,16 @@ class Batch implements fc.AsyncCommand<object, RealCatalog> {
     if (calls.length === 0) return
     // Delivered twice, or asked for again after a lost answer.
     this.#calls = [...calls, ...this.repeats.map(n => calls[n % calls.length]!)]
-    await real.batch(this.#calls, this.kill)
+    await real.batch(this.#calls, this.circumstances)
   }
 
   toString(): string {
-    return `Batch(${this.kill ? 'kill, ' : ''}${JSON.stringify(this.#calls)})`
+    return `Batch(${this.circumstances.kill ? 'kill, ' : ''}${JSON.stringify(this.#calls)})`
   }
 }
 
 class Event implements fc.AsyncCommand<object, RealCatalog> {
-  readonly kind: 'relay' | 'relay fails' | 'queue lost'
+  readonly kind: 'relay' | 'relay fails' | 'queue lost' | 'dispatch'
 
   constructor(kind: Event['kind']) {
     this.kind = kind
@@ -210,6 +233,7 @@ class Event implements fc.AsyncCommand<object, RealCatalog> {
 
   async run(_: object, real: RealCatalog): Promise<void> {
     if (this.kind === 'queue lost') await real.loseQueue()
+    else if (this.kind === 'dispatch') await real.giveOut()
     else await real.relayJobs(this.kind === 'relay fails')
     await real.look()
     await real.invariants()
@@ -221,18 +245,33 @@ class Event implements fc.AsyncCommand<object, RealCatalog> {
 }
 
 const batches = fc
-  .tuple(fc.array(wish, { minLength: 1, maxLength: 4 }), fc.array(fc.nat(3), { maxLength: 1 }), fc.nat(19))
-  .map(([wishes, repeats, kill]) => new Batch(wishes, repeats, kill === 0))
-const events = fc.constantFrom<Event['kind'][]>('relay', 'relay', 'relay fails', 'queue lost').map(kind => new Event(kind))
+  .tuple(fc.array(wish, { minLength: 1, maxLength: 4 }), fc.array(fc.nat(3), { maxLength: 1 }), fc.nat(19), fc.boolean())
+  .map(([wishes, repeats, kill, giveOut]) => new Batch(wishes, repeats, { kill: kill === 0, giveOut }))
+const events = fc
+  .constantFrom<Event['kind'][]>('relay', 'relay', 'relay fails', 'queue lost', 'dispatch', 'dispatch')
+  .map(kind => new Event(kind))
 const commands = fc.commands<object, RealCatalog, false>([batches, batches, batches, batches, batches, events], {
   maxCommands: 120,
   size: 'max',
 })
 
+/** Runs from beginning to end, each by its own worker alone, the last of them ended by a call of these kinds. */
+async function whole(endings: readonly Call['call'][]): Promise<void> {
+  const real = await RealCatalog.open()
+  const next = (n: number, kind: Wish['kind'] = 'next') => new Batch([{ kind, vm: 0, n, m: 0 }], [], { kill: false, giveOut: true })
+  for (let n = 1; n <= 60 && Object.keys(real.model.points).length === 0; n++) await next(8 * n + 1).run({}, real)
+  for (const kind of endings) {
+    for (const step of [next(1), next(1), next(1, kind), next(1)]) await step.run({}, real)
+    await real.end()
+  }
+}
+
 test('whatever several workers call at once, the catalog answers as if one after the other, and no invariant breaks', {
   timeout: ROUNDS > 0 ? 24 * 3_600_000 : 60_000,
 }, async () => {
   console.log(`seed ${SEED}`)
+  // However slow the machine: a whole run, and one that fails.
+  await whole(['cancelRun', 'failRun'])
   await fc.assert(
     fc.asyncProperty(commands, async list => {
       const real = await RealCatalog.open()

@@ -19,6 +19,8 @@ const ANY_CALL: readonly Call['call'][] = [
   'cancelRun',
   'closeRun',
   'requeue',
+  'pauseRun',
+  'resumeRun',
   'failRun',
   'recordResources',
   'recordSnapshot',
@@ -26,8 +28,10 @@ const ANY_CALL: readonly Call['call'][] = [
   'addRanges',
   'planned',
   'dropPlan',
+  'takeRange',
   'completeRange',
   'progressRange',
+  'endAttempt',
   'seal',
 ]
 
@@ -44,9 +48,33 @@ export const wish: fc.Arbitrary<Wish> = fc.record({
 
 const DISTURBANCES: Readonly<Record<string, readonly Call['call'][]>> = {
   preparing: ['recordResources', 'addRanges', 'recordSnapshot', 'addImages', 'addRanges', 'dropPlan', 'planned'],
-  copying: ['completeRange', 'progressRange', 'recordResources', 'addRanges', 'planned', 'completeRange', 'requeue'],
+  copying: [
+    'completeRange',
+    'takeRange',
+    'endAttempt',
+    'recordResources',
+    'completeRange',
+    'addRanges',
+    'progressRange',
+    'pauseRun',
+    'planned',
+    'requeue',
+    'takeRange',
+    'resumeRun',
+  ],
   sealing: ['seal', 'seal', 'completeRange', 'cancelRun', 'failRun', 'requeue'],
-  finishing: ['recordResources', 'completeRange', 'seal', 'failRun', 'cancelRun', 'planned', 'addRanges'],
+  finishing: [
+    'recordResources',
+    'completeRange',
+    'seal',
+    'failRun',
+    'takeRange',
+    'cancelRun',
+    'endAttempt',
+    'planned',
+    'addRanges',
+    'progressRange',
+  ],
 }
 
 /** Of a run that has ended, by who does not know it yet. */
@@ -56,6 +84,8 @@ export interface World {
   readonly vms: readonly string[]
   readonly model: Model
   readonly ranges: readonly SeenRange[]
+  /** Runs whose first job was given out: nobody works on the others. */
+  readonly released: ReadonlySet<string>
   /** Different for each world: the database is shared. */
   readonly name: string
   /** The id of the point that a run seals, as its workers work it out from the run's. */
@@ -94,9 +124,12 @@ export function chooseCall({ kind: wished, vm: v, n, m }: Wish, world: World): C
   const own = ranges.filter(range => range.run === id)
   switch (kind) {
     case 'startRun':
+      return world.released.has(id) ? { call: kind, run: id } : null
     case 'cancelRun':
     case 'closeRun':
     case 'requeue':
+    case 'pauseRun':
+    case 'resumeRun':
       return { call: kind, run: id }
     case 'failRun':
       return { call: kind, run: id, code: pick(['LEASE_LOST', 'CANCELLED'], n) }
@@ -109,7 +142,12 @@ export function chooseCall({ kind: wished, vm: v, n, m }: Wish, world: World): C
         { snapshotName: null, snapshotId: null },
         { snapshotName: 'varve', snapshotId: 's1', leaseId: 'l1' },
       ]
-      return { call: kind, run: id, resources: pick(resources, n) }
+      return {
+        call: kind,
+        run: id,
+        resources: pick(resources, n),
+        ...pick([{}, {}, { seenLease: run.leaseId }, { seenLease: 'l1' }], n + m),
+      }
     }
     case 'recordSnapshot':
       return { call: kind, run: id, checkpointId: pick(['7', '8'], n), ...snapshot }
@@ -122,29 +160,45 @@ export function chooseCall({ kind: wished, vm: v, n, m }: Wish, world: World): C
       return { call: kind, run: id, image: pick(images, m), ranges: list, ...snapshot }
     }
     case 'planned':
-      return { call: kind, run: id, plan: n % 2 === 0 ? { ...snapshot, images: planOf(run) } : snapshot }
+      return {
+        call: kind,
+        run: id,
+        plan: { ...(n % 2 === 0 ? { ...snapshot, images: planOf(run) } : snapshot), ...(n % 5 === 0 ? { leaseId: 'l1' } : {}) },
+      }
     case 'dropPlan':
       return { call: kind, run: id, snapshotId: n % 2 === 0 ? run.snapshotId : 's-other' }
+    case 'takeRange':
+      // One of few workers: the same one may ask again.
+      return own.length === 0 ? null : taking(pick(own, n), `${name} ${m}`)
     case 'completeRange':
-      return own.length === 0 ? null : completing(pick(own, n), m)
     case 'progressRange': {
-      if (own.length === 0) return null
-      const { image, index, id: rangeId } = pick(own, n)
-      return { call: kind, run: id, image, index, rangeId }
+      const [attempt, range] = attemptOf(n) ?? []
+      if (attempt === undefined || range === undefined) return null
+      return kind === 'completeRange' ? completing(range, attempt, m) : { ...placeOf(range), call: kind, attempt }
+    }
+    case 'endAttempt': {
+      const [attempt] = attemptOf(n) ?? []
+      return attempt === undefined ? null : { call: kind, run: id, attempt, end: pick(['failed', 'handed-back'] as const, m) }
     }
     case 'seal':
       return sealing(id, run, m === 0 ? 1 : 0)
   }
 
   function nextCall(runId: string, now: RunModel): Call | null {
+    if (now.paused && n % 3 === 0) return { call: 'resumeRun', run: runId }
     switch (now.state) {
       case 'queued':
-        return { call: 'startRun', run: runId }
+        return world.released.has(runId) ? { call: 'startRun', run: runId } : null
       case 'preparing':
         return nextOfPlan(runId, now)
       case 'copying': {
         const queued = ranges.filter(range => range.run === runId && range.state === 'queued')
-        return queued.length === 0 ? { call: 'requeue', run: runId } : completing(pick(queued, m), n)
+        if (queued.length === 0) return { call: 'requeue', run: runId }
+        const range = pick(queued, m)
+        const open = Object.entries(model.attempts).find(
+          ([, { image, index, outcome }]) => image === range.image && index === range.index && outcome === null,
+        )
+        return open === undefined ? taking(range, `${name} ${n}`) : completing(range, open[0], n)
       }
       case 'sealing':
         // Nothing that could be sealed: its worker gives up.
@@ -187,9 +241,25 @@ export function chooseCall({ kind: wished, vm: v, n, m }: Wish, world: World): C
     return Object.values(now.images).map(image => ({ imageId: image.id!, ranges: Object.keys(image.ranges).length }))
   }
 
-  function completing(range: SeenRange, report: number): Call {
-    const { run: runId, image, index, id: rangeId, state } = range
-    return { call: 'completeRange', run: runId, image, index, rangeId, queued: state === 'queued', report: 1 + (report % 6) }
+  function placeOf({ run: runId, image, index, id: rangeId }: SeenRange) {
+    return { run: runId, image, index, rangeId }
+  }
+
+  function taking(range: SeenRange, worker: string): Call {
+    return { ...placeOf(range), call: 'takeRange', worker }
+  }
+
+  function completing(range: SeenRange, attempt: string, report: number): Call {
+    return { ...placeOf(range), call: 'completeRange', attempt, report: 1 + (report % 6) }
+  }
+
+  /** Any try of the run, now and then with the range of another. */
+  function attemptOf(choice: number): readonly [string, SeenRange] | undefined {
+    const tries = Object.entries(model.attempts).filter(([, attempt]) => attempt.run === id)
+    if (tries.length === 0) return undefined
+    const [attempt, { image, index }] = pick(tries, choice)
+    const range = choice % 13 === 12 ? pick(own, choice) : own.find(candidate => candidate.image === image && candidate.index === index)
+    return range === undefined ? undefined : [attempt, range]
   }
 
   function sealing(runId: string, now: RunModel, other: number): Call {

@@ -4,8 +4,8 @@ import { type Answer, type Call, type Model, step } from './run-model.ts'
 export interface Made {
   readonly call: Call
   readonly answer: Answer
-  /** The run that this call made, or would have. */
-  readonly newRunId: string
+  /** Of the run or attempt that this call made, or would have. */
+  readonly newId: string
 }
 
 /**
@@ -21,7 +21,7 @@ export function explain(before: Model, batch: readonly Made[], after: Model): Mo
     // Calls that were lost may also not have been done; they are dropped at the end.
     if (left.every(({ answer }) => answer === 'unknown') && isDeepStrictEqual(withoutImageIds(model), seen)) return true
     return left.some((made, i) =>
-      step(model, made.call, made.newRunId).some(
+      step(model, made.call, made.newId).some(
         ([answer, next]) => (made.answer === 'unknown' || answer === made.answer) && search(next, left.toSpliced(i, 1)),
       ),
     )

@@ -30,22 +30,22 @@ const BROKEN: Readonly<Record<string, string>> = {
           coalesce(sum(zero), 0) as zero from varve.ranges where image_id = i.id) g on true
      where (i.ranges_total, i.planned, i.ranges_done, i.read, i.written, i.unchanged, i.zero)
        is distinct from (g.n, g.bytes, g.done, g.read, g.written, g.unchanged, g.zero)`,
-  'the objects of a range are those of the report that was accepted': `
-    select g.id from varve.ranges g join mine r on r.id = g.run_id
+  'the objects of a range are those of the attempt that was accepted': `
+    select g.id from varve.ranges g join mine r on r.id = g.run_id left join varve.attempts a on a.range_id = g.id and a.outcome = 'accepted'
      where (select coalesce(array_agg(key order by key), '{}') from varve.objects where range_id = g.id)
        is distinct from case when g.state = 'done'
-         then array['maps/aa/' || g.id || '-' || g.read, 'packs/aa/' || g.id || '-' || g.read] else '{}'::text[] end`,
+         then array['maps/' || left(a.id, 2) || '/' || a.id || '00000001', 'packs/' || left(a.id, 2) || '/' || a.id || '00000000'] else '{}'::text[] end`,
   'one live run a VM': `
     select vm_id from mine where ended_at is null and (kind = 'backup' or options ->> 'target' = 'original') group by vm_id having count(*) > 1`,
-  'an ended run has no open attempt': `
-    select a.id from varve.attempts a join mine r on r.id = a.run_id where r.ended_at is not null and a.ended_at is null`,
-  'an accepted attempt has its range done': `
+  'only a run that is copying has open attempts, at ranges that are in the queue': `
     select a.id from varve.attempts a join mine r on r.id = a.run_id join varve.ranges g on g.id = a.range_id
-     where a.outcome = 'accepted' and g.state <> 'done'`,
-  'at most a window of ranges is queued, and all of it as long as there are more': `
-    select id from (select r.id, r.state, r.paused, count(*) filter (where g.state = 'queued') as queued, count(*) filter (where g.state = 'planned') as planned
-        from mine r join varve.ranges g on g.run_id = r.id group by r.id, r.state, r.paused) x
-     where queued > $2 or (state = 'copying' and not paused and planned > 0 and queued < $2)`,
+     where a.ended_at is null and (r.state <> 'copying' or g.state <> 'queued')`,
+  'a range is done by exactly one accepted attempt': `
+    select g.id from varve.ranges g join mine r on r.id = g.run_id
+     where (g.state = 'done')::integer <> (select count(*) from varve.attempts a where a.range_id = g.id and a.outcome = 'accepted')`,
+  'at most a window of ranges is queued, and they are counted': `
+    select r.id from mine r join lateral (select count(*) filter (where state = 'queued') as queued from varve.ranges where run_id = r.id) g on true
+     where g.queued > $2 or g.queued <> (select coalesce(sum(ranges_queued), 0) from varve.images where run_id = r.id)`,
   'ranges are given out only from copying on': `
     select g.id from varve.ranges g join mine r on r.id = g.run_id where g.state <> 'planned' and r.planned_at is null`,
   'copying is over when nothing is left': `
@@ -74,14 +74,27 @@ export async function brokenInvariants(sql: Sql, vms: readonly string[], window:
   return broken
 }
 
+/** What a pass of the dispatcher leaves behind: a run that waits although there is room. */
+export async function waitingInVain(sql: Sql, vms: readonly string[], window: number): Promise<readonly string[]> {
+  const { rows } = await sql.query<{ id: string }>(
+    `select r.id from varve.runs r
+       left join lateral (select count(*) filter (where state = 'queued') as queued, count(*) filter (where state = 'planned') as planned
+         from varve.ranges where run_id = r.id) g on true
+      where r.vm_id = any ($1) and r.ended_at is null and not r.paused
+        and (r.released_at is null and r.state = 'queued' or r.state = 'copying' and g.planned > 0 and g.queued < $2)`,
+    [vms, window],
+  )
+  return rows.map(row => row.id)
+}
+
 /** The jobs that the present steps of live runs need somebody to do, by their ids in the queue. */
 export async function neededJobs(sql: Sql, vms: readonly string[]): Promise<readonly string[]> {
   const { rows } = await sql.query<{ job: string }>(
     `select r.id || '-' || case when r.state in ('queued', 'preparing') then 'prepare-' || r.kind when r.state = 'sealing' then 'seal-restore-point'
                                 else 'finish-run' end as job
-       from varve.runs r where r.vm_id = any ($1) and r.ended_at is null and r.state <> 'copying'
+       from varve.runs r where r.vm_id = any ($1) and r.ended_at is null and r.state <> 'copying' and (r.state <> 'queued' or r.released_at is not null)
      union all
-     select g.id::text from varve.ranges g join varve.runs r on r.id = g.run_id where r.vm_id = any ($1) and r.state = 'copying' and g.state = 'queued'`,
+     select g.id::text || case when g.jobs = 1 then '' else '.' || (g.jobs - 1) end from varve.ranges g join varve.runs r on r.id = g.run_id where r.vm_id = any ($1) and r.state = 'copying' and g.state = 'queued'`,
     [vms],
   )
   return rows.map(row => row.job)

@@ -26,7 +26,7 @@ async function answerOf(methods: Methods, call: Call): Promise<Answer> {
       await methods.failRun(call.run, { code: call.code, message: 'as the test wishes', retryable: false })
       return 'ok'
     case 'recordResources':
-      await methods.recordResources(call.run, call.resources)
+      await methods.recordResources(call.run, call.resources, call.seenLease === undefined ? undefined : { leaseId: call.seenLease })
       return 'ok'
     case 'recordSnapshot': {
       const { snapshotId, checkpointId } = call
@@ -54,10 +54,15 @@ async function answerOf(methods: Methods, call: Call): Promise<Answer> {
     case 'dropPlan':
       await methods.dropPlan(call.run, call.snapshotId)
       return 'ok'
+    case 'takeRange':
+      return `ok ${(await methods.takeRange(call.rangeId, call.worker)).attemptId}`
     case 'completeRange':
-      return `ok ${(await methods.completeRange(call.rangeId, reportOf(call.rangeId, call.report))).accepted}`
+      return `ok ${(await methods.completeRange(call.rangeId, call.attempt, reportOf(call.attempt, call.report))).accepted}`
     case 'progressRange':
-      return `ok ${(await methods.progressRange(call.rangeId, { read: 1, written: 1 })).cancelRequested}`
+      return `ok ${(await methods.progressRange(call.rangeId, call.attempt, { read: 1, written: 1 })).next}`
+    case 'endAttempt':
+      await methods.endAttempt(call.attempt, call.end)
+      return 'ok'
     case 'seal': {
       const images = call.images.map(imageId => ({ imageId, rootKey: `images/${imageId}.root`, merkleRoot: 'ab', cbt: true }))
       const createdAt = '2026-01-02T03:04:05.000Z'
@@ -76,17 +81,13 @@ async function answerOf(methods: Methods, call: Call): Promise<Answer> {
   }
 }
 
-/** The report of that number about a range: the same one is the same report. Its figures tell it from the others. */
-export function reportOf(rangeId: string, report: number): ReturnType<typeof result> {
-  return result({
+/** The report of that number by an attempt: the same one is the same report. Its figures tell it from the others. */
+function reportOf(attempt: string, report: number): ReturnType<typeof result> {
+  return result(attempt, {
     read: report,
     written: report * 10,
     unchanged: report * 100,
     zero: report * 1000,
-    objects: [
-      { key: `packs/aa/${rangeId}-${report}`, size: report, kind: 'pack' },
-      { key: `maps/aa/${rangeId}-${report}`, size: 1, kind: 'map' },
-    ],
     damage: isDamaged(report) ? [{ offset: 0, length: 512, code: 'BLOCK_DAMAGED' }] : [],
   })
 }

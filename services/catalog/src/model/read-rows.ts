@@ -1,6 +1,6 @@
 import type { Outcome, RunKind, RunState } from '@varve/catalog-client'
 import type { Sql } from '../database.ts'
-import type { ImageModel, Model, RunModel } from './run-model.ts'
+import type { AttemptModel, ImageModel, Model, RunModel } from './run-model.ts'
 
 export interface SeenRange {
   readonly id: string
@@ -11,7 +11,10 @@ export interface SeenRange {
 }
 
 /** What the rows of some VMs say, in the words of the model; and every range as it is. */
-export async function readRows(sql: Sql, vms: readonly string[]): Promise<{ model: Model; ranges: readonly SeenRange[] }> {
+export async function readRows(
+  sql: Sql,
+  vms: readonly string[],
+): Promise<{ model: Model; ranges: readonly SeenRange[]; released: ReadonlySet<string> }> {
   const runs = await sql.query<{
     id: string
     kind: RunKind
@@ -20,6 +23,8 @@ export async function readRows(sql: Sql, vms: readonly string[]): Promise<{ mode
     state: RunState
     outcome: Outcome | null
     cancel_requested: boolean
+    paused: boolean
+    released_at: string | null
     planned: boolean
     snapshot_name: string | null
     snapshot_id: string | null
@@ -46,6 +51,12 @@ export async function readRows(sql: Sql, vms: readonly string[]): Promise<{ mode
     vms,
   ])
 
+  const attempts = await sql.query<AttemptModel & { id: string }>(
+    `select a.id, a.run_id as run, g.image_id as image, g.index, a.worker, a.outcome
+       from varve.attempts a join varve.ranges g on g.id = a.range_id join varve.runs r on r.id = a.run_id where r.vm_id = any ($1)`,
+    [vms],
+  )
+
   const imageModels = new Map<string, Record<string, ImageModel>>()
   for (const { id, run_id, disk_id, parent_image_id: parent } of images.rows) {
     const own = ranges.rows.filter(range => range.image === id)
@@ -62,6 +73,7 @@ export async function readRows(sql: Sql, vms: readonly string[]): Promise<{ mode
       state: r.state,
       outcome: r.outcome,
       cancel: r.cancel_requested,
+      paused: r.paused,
       planned: r.planned,
       snapshotName: r.snapshot_name,
       snapshotId: r.snapshot_id,
@@ -75,7 +87,9 @@ export async function readRows(sql: Sql, vms: readonly string[]): Promise<{ mode
       runs: Object.fromEntries(runModels),
       keys: Object.fromEntries(runs.rows.map(r => [r.key, { run: r.id, request: r.request }])),
       points: Object.fromEntries(points.rows.map(p => [p.id, p.run_id])),
+      attempts: Object.fromEntries(attempts.rows.map(({ id, ...attempt }) => [id, attempt])),
     },
+    released: new Set(runs.rows.filter(r => r.released_at !== null).map(r => r.id)),
     ranges: ranges.rows.map(({ id, run, image, index, state }) => ({ id, run, image, index, state })),
   }
 }

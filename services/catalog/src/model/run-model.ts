@@ -10,6 +10,16 @@ export interface Model {
   readonly keys: Readonly<Record<string, { readonly run: string; readonly request: string }>>
   /** Sealed points by id, with the run that sealed each. */
   readonly points: Readonly<Record<string, string>>
+  readonly attempts: Readonly<Record<string, AttemptModel>>
+}
+
+/** A try at a range. */
+export interface AttemptModel {
+  readonly run: string
+  readonly image: string
+  readonly index: number
+  readonly worker: string
+  readonly outcome: 'accepted' | 'refused' | 'failed' | 'handed-back' | 'lost' | null
 }
 
 export interface RunModel {
@@ -20,6 +30,7 @@ export interface RunModel {
   readonly state: RunState
   readonly outcome: Outcome | null
   readonly cancel: boolean
+  readonly paused: boolean
   readonly planned: boolean
   readonly snapshotName: string | null
   readonly snapshotId: string | null
@@ -37,11 +48,12 @@ export interface ImageModel {
   readonly ranges: Readonly<Record<number, { readonly bytes: number; readonly report: number | null }>>
 }
 
-export const EMPTY: Model = { runs: {}, keys: {}, points: {} }
+export const EMPTY: Model = { runs: {}, keys: {}, points: {}, attempts: {} }
 export const NEW_RUN: Omit<RunModel, 'kind' | 'vm' | 'exclusive'> = {
   state: 'queued',
   outcome: null,
   cancel: false,
+  paused: false,
   planned: false,
   snapshotName: null,
   snapshotId: null,
@@ -52,7 +64,15 @@ export const NEW_RUN: Omit<RunModel, 'kind' | 'vm' | 'exclusive'> = {
 
 export interface Plan {
   readonly snapshotId?: string | null
+  readonly leaseId?: string
   readonly images?: readonly { readonly imageId: string; readonly ranges: number }[]
+}
+
+interface OfRange {
+  readonly run: string
+  readonly image: string
+  readonly index: number
+  readonly rangeId: string
 }
 
 /** A call as it is made, all ids as they were known before. */
@@ -65,12 +85,14 @@ export type Call =
       readonly target: 'original' | 'new-vm'
       readonly key: string
     }
-  | { readonly call: 'startRun' | 'cancelRun' | 'closeRun' | 'requeue'; readonly run: string }
+  | { readonly call: 'startRun' | 'cancelRun' | 'closeRun' | 'requeue' | 'pauseRun' | 'resumeRun'; readonly run: string }
   | { readonly call: 'failRun'; readonly run: string; readonly code: string }
   | {
       readonly call: 'recordResources'
       readonly run: string
       readonly resources: Readonly<Partial<Record<'snapshotName' | 'snapshotId' | 'leaseId', string | null>>>
+      /** What the lease was, as far as the caller knows. */
+      readonly seenLease?: string | null
     }
   | { readonly call: 'recordSnapshot'; readonly run: string; readonly checkpointId: string; readonly snapshotId?: string | null }
   | {
@@ -89,17 +111,10 @@ export type Call =
     }
   | { readonly call: 'planned'; readonly run: string; readonly plan: Plan }
   | { readonly call: 'dropPlan'; readonly run: string; readonly snapshotId: string | null }
-  | {
-      readonly call: 'completeRange'
-      readonly run: string
-      readonly image: string
-      readonly index: number
-      readonly rangeId: string
-      /** Was it queued before? */
-      readonly queued: boolean
-      readonly report: number
-    }
-  | { readonly call: 'progressRange'; readonly run: string; readonly image: string; readonly index: number; readonly rangeId: string }
+  | (OfRange & { readonly call: 'takeRange'; readonly worker: string })
+  | (OfRange & { readonly call: 'completeRange'; readonly attempt: string; readonly report: number })
+  | (OfRange & { readonly call: 'progressRange'; readonly attempt: string })
+  | { readonly call: 'endAttempt'; readonly run: string; readonly attempt: string; readonly end: 'failed' | 'handed-back' }
   | {
       readonly call: 'seal'
       readonly run: string
@@ -118,15 +133,18 @@ export const isDamaged = (report: number): boolean => report % 3 === 0
 
 type Step = readonly [Answer, Model]
 
-/** Every answer that the call may get, with what is then the state. Given the id that a new run got. */
-export function step(m: Model, call: Call, newRunId: string): readonly Step[] {
-  if (call.call === 'createBackup' || call.call === 'createRestore') return [create(m, call, newRunId)]
+/** Every answer that the call may get, with what is then the state. Given the id that a new run or attempt got. */
+export function step(m: Model, call: Call, newId: string): readonly Step[] {
+  if (call.call === 'createBackup' || call.call === 'createRestore') return [create(m, call, newId)]
   const run = m.runs[call.run]
   if (run === undefined) return [['NOT_FOUND', m]]
   const stay = (answer: Answer): Step => [answer, m]
   const set = (change: Partial<RunModel>, answer: Answer = 'ok'): Step => [answer, withRun(m, call.run, { ...run, ...change })]
   const refuse = (): Step => stay(isOver(run) ? 'RUN_ENDED' : 'CONFLICT')
-  const finish = (outcome: Outcome, change: Partial<RunModel> = {}): Step => set({ ...change, state: 'finishing', outcome })
+  const finish = (outcome: Outcome, change: Partial<RunModel> = {}): Step => [
+    'ok',
+    withRun(loseAttempts(m, call.run), call.run, { ...run, ...change, state: 'finishing', paused: false, outcome }),
+  ]
   const otherSnapshot = (given: string | null | undefined): boolean => given !== undefined && !isOver(run) && given !== run.snapshotId
 
   switch (call.call) {
@@ -142,8 +160,12 @@ export function step(m: Model, call: Call, newRunId: string): readonly Step[] {
       return [isOver(run) ? stay('ok') : refuse()]
     case 'requeue':
       return [stay('ok')]
+    case 'pauseRun':
+      return [isOver(run) ? stay('RUN_ENDED') : set({ paused: true })]
+    case 'resumeRun':
+      return [set({ paused: false })]
     case 'recordResources':
-      return [recordResources(m, call.run, run, call.resources)]
+      return [recordResources(m, call.run, run, call)]
     case 'recordSnapshot':
       if (otherSnapshot(call.snapshotId)) return [stay('PLAN_CHANGED')]
       if (run.state !== 'preparing') return [run.checkpoint === call.checkpointId && !isOver(run) ? stay('ok') : refuse()]
@@ -174,28 +196,68 @@ export function step(m: Model, call: Call, newRunId: string): readonly Step[] {
       if (otherSnapshot(call.plan.snapshotId)) return [stay('PLAN_CHANGED')]
       if (run.planned) return [stay('ok')]
       if (run.state !== 'preparing') return [refuse()]
+      if (call.plan.leaseId !== undefined && call.plan.leaseId !== run.leaseId) return [stay('PLAN_CHANGED')]
       if (call.plan.images !== undefined && !isThePlan(run, call.plan.images)) return [stay('PLAN_CHANGED')]
       if (run.cancel) return [finish('cancelled', { planned: true })]
       return [[...afterCopying(m, call.run, { ...run, planned: true, state: 'copying' })]]
     }
     case 'dropPlan':
       return [run.state === 'preparing' && run.snapshotId === call.snapshotId ? set({ images: {} }) : stay('ok')]
-    case 'completeRange': {
-      const [disk, image] = imageById(run, call.image) ?? []
-      const range = image?.ranges[call.index]
-      if (disk === undefined || image === undefined || range === undefined) return [stay('NOT_FOUND')]
-      if (range.report !== null) return [stay(`ok ${range.report === call.report}`)]
-      if (run.state !== 'copying') return [refuse()]
-      const ranges = { ...image.ranges, [call.index]: { ...range, report: call.report } }
-      const [, after] = afterCopying(m, call.run, { ...run, images: { ...run.images, [disk]: { ...image, ranges } } })
-      return call.queued ? [['ok true', after]] : [['ok true', after], stay('CONFLICT')]
-    }
+    case 'takeRange':
+    case 'completeRange':
     case 'progressRange':
-      if (imageById(run, call.image)?.[1].ranges[call.index] === undefined) return [stay('NOT_FOUND')]
-      return [stay(isOver(run) ? 'RUN_ENDED' : `ok ${run.cancel}`)]
+      return ofRange(m, call, run, newId)
+    case 'endAttempt':
+      return [['ok', withAttempt(m, call.attempt, { outcome: m.attempts[call.attempt]!.outcome ?? call.end })]]
     case 'seal':
       return [seal(m, call, run)]
   }
+}
+
+/** What a worker says about a range. Whether one that nobody has taken is in the queue is not predicted. */
+function ofRange(m: Model, call: Extract<Call, OfRange>, run: RunModel, newId: string): readonly Step[] {
+  const [disk, image] = imageById(run, call.image) ?? []
+  const range = image?.ranges[call.index]
+  if (disk === undefined || image === undefined || range === undefined) return [['NOT_FOUND', m]]
+  const isOfRange = (attempt: AttemptModel): boolean => attempt.image === call.image && attempt.index === call.index
+  if (call.call === 'takeRange') {
+    const nothing: Step = ['ok null', m]
+    if (range.report !== null || run.state !== 'copying' || run.cancel || run.paused) return [nothing]
+    const open = Object.entries(m.attempts).find(([, a]) => isOfRange(a) && a.worker === call.worker && a.outcome === null)
+    if (open !== undefined) return [[`ok ${open[0]}`, m]]
+    const attempt = { run: call.run, image: call.image, index: call.index, worker: call.worker, outcome: null }
+    return [nothing, [`ok ${newId}`, { ...m, attempts: { ...m.attempts, [newId]: attempt } }]]
+  }
+  const attempt = m.attempts[call.attempt]
+  if (attempt === undefined || !isOfRange(attempt)) return [['NOT_FOUND', m]]
+  if (call.call === 'progressRange') {
+    if (isOver(run)) return [['RUN_ENDED', m]]
+    if (attempt.outcome === 'accepted') return [['ok go-on', m]]
+    if (attempt.outcome !== null || range.report !== null) return [['ok taken', m]]
+    return [[`ok ${run.cancel ? 'cancelled' : run.paused ? 'paused' : 'go-on'}`, m]]
+  }
+  if (attempt.outcome === 'accepted') return [[`ok ${range.report === call.report}`, m]]
+  if (attempt.outcome !== null) return [[range.report === null && isOver(run) ? 'RUN_ENDED' : 'ok false', m]]
+  // An attempt is open: so the run is copying and the range is not done. Whoever else tries it has lost.
+  const attempts = Object.entries(m.attempts).map(([id, other]): readonly [string, AttemptModel] => {
+    if (!isOfRange(other) || other.outcome !== null) return [id, other]
+    return [id, { ...other, outcome: id === call.attempt ? 'accepted' : 'lost' }]
+  })
+  const ranges = { ...image.ranges, [call.index]: { ...range, report: call.report } }
+  const changed = { ...run, images: { ...run.images, [disk]: { ...image, ranges } } }
+  return [['ok true', afterCopying({ ...m, attempts: Object.fromEntries(attempts) }, call.run, changed)[1]]]
+}
+
+function withAttempt(m: Model, id: string, change: Partial<AttemptModel>): Model {
+  return { ...m, attempts: { ...m.attempts, [id]: { ...m.attempts[id]!, ...change } } }
+}
+
+/** The end of a run is the end of its tries. */
+function loseAttempts(m: Model, run: string): Model {
+  const attempts = Object.entries(m.attempts).map(([id, attempt]): readonly [string, AttemptModel] => {
+    return [id, attempt.run === run && attempt.outcome === null ? { ...attempt, outcome: 'lost' } : attempt]
+  })
+  return { ...m, attempts: Object.fromEntries(attempts) }
 }
 
 function withRun(m: Model, id: string, run: RunModel): Model {
@@ -217,10 +279,16 @@ function create(m: Model, call: Extract<Call, { key: string }>, newRunId: string
   return [`ok ${newRunId}`, withRun({ ...m, keys: { ...m.keys, [call.key]: { run: newRunId, request } } }, newRunId, run)]
 }
 
-function recordResources(m: Model, id: string, run: RunModel, given: Extract<Call, { call: 'recordResources' }>['resources']): Step {
+function recordResources(
+  m: Model,
+  id: string,
+  run: RunModel,
+  { resources: given, seenLease }: Extract<Call, { call: 'recordResources' }>,
+): Step {
   const names = (Object.keys(given) as (keyof typeof given)[]).filter(name => given[name] !== run[name])
   if (names.length === 0) return ['ok', m]
   if (hasEnded(run)) return ['RUN_ENDED', m]
+  if (seenLease !== undefined && !isOver(run) && seenLease !== run.leaseId) return ['PLAN_CHANGED', m]
   if (run.planned && !isOver(run) && names.includes('snapshotId')) return ['PLAN_CHANGED', m]
   const after: RunModel = { ...run, ...given }
   const made = names.filter(name => given[name] !== null)
@@ -247,7 +315,7 @@ function afterCopying(m: Model, id: string, run: RunModel): Step {
   if (ranges.some(({ report }) => report === null)) return ['ok', withRun(m, id, run)]
   if (run.kind === 'backup') return ['ok', withRun(m, id, { ...run, state: 'sealing' })]
   const damaged = ranges.some(({ report }) => isDamaged(report!))
-  return ['ok', withRun(m, id, { ...run, state: 'finishing', outcome: damaged ? 'succeeded-with-damage' : 'succeeded' })]
+  return ['ok', withRun(m, id, { ...run, state: 'finishing', paused: false, outcome: damaged ? 'succeeded-with-damage' : 'succeeded' })]
 }
 
 function seal(m: Model, call: Extract<Call, { call: 'seal' }>, run: RunModel): Step {
@@ -261,7 +329,7 @@ function seal(m: Model, call: Extract<Call, { call: 'seal' }>, run: RunModel): S
   if (parents.some(parent => parent !== call.parentPoint)) return ['BAD_REQUEST', m]
   // Refused by the database: a point without an image is none.
   if (images.length === 0) return ['CONFLICT', m]
-  const after = withRun(m, call.run, { ...run, state: 'finishing', outcome: 'succeeded' })
+  const after = withRun(m, call.run, { ...run, state: 'finishing', paused: false, outcome: 'succeeded' })
   return ['ok', { ...after, points: { ...m.points, [call.point]: call.run } }]
 }
 
