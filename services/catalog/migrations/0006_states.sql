@@ -128,8 +128,9 @@ begin
   if (new.planned, new.ranges_total) is distinct from (old.planned, old.ranges_total) and run_state <> 'preparing' then
     raise exception 'image % is planned', old.id using errcode = 'check_violation';
   end if;
-  if (new.ranges_done, new.read, new.written, new.unchanged, new.zero)
-    is distinct from (old.ranges_done, old.read, old.written, old.unchanged, old.zero) and run_state <> 'copying' then
+  -- Of a run that failed what its unfinished ranges had got to is kept when they are removed.
+  if (new.ranges_done, new.unchanged, new.zero) is distinct from (old.ranges_done, old.unchanged, old.zero) and run_state <> 'copying'
+    or (new.read, new.written) is distinct from (old.read, old.written) and run_state not in ('copying', 'failed', 'cancelled') then
     raise exception 'the totals of image % are settled', old.id using errcode = 'check_violation';
   end if;
   return new;
