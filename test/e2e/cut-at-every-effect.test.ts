@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { RestoreOptions, Run } from '@varve/catalog-client'
 import type { JobName } from '@varve/queue'
-import { KiB, MiB } from '@varve/runtime'
+import { KiB, MiB, sleep } from '@varve/runtime'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { addCutVm, type CutVm, type CutWorld, diskOf, startCutWorld } from '../support/cut-world.ts'
 
@@ -15,6 +15,7 @@ import { addCutVm, type CutVm, type CutWorld, diskOf, startCutWorld } from '../s
 const STRIDE = Number(process.env.VARVE_CUT_STEP ?? 5)
 const FIRST = STRIDE === 1 ? 1 : 1 + Math.floor(Math.random() * STRIDE)
 const SIZE = 4 * MiB
+const signal = new AbortController().signal
 const BLOCK = 64 * KiB
 
 let world: CutWorld
@@ -37,12 +38,14 @@ async function throughAllJobs(run: Run, n: number): Promise<boolean> {
     cut ||= at !== null
   }
   await deliver(`prepare-${run.kind}`)
-  for (let left = 100; (await world.catalog.getRun(run.id)).state === 'copying' && left > 0; left--) {
+  for (let left = 1000; (await world.catalog.getRun(run.id)).state === 'copying' && left > 0; left--) {
     const { rows } = await world.sql.query<{ id: string }>(
       `select id from varve.ranges where run_id = $1 and state = 'queued' order by index limit 1`,
       [run.id],
     )
-    await deliver(run.kind === 'backup' ? 'read-range' : 'write-range', rows[0]!.id)
+    // Given out by the dispatcher, a moment later.
+    if (rows[0] === undefined) await sleep(20, signal)
+    else await deliver(run.kind === 'backup' ? 'read-range' : 'write-range', rows[0].id)
   }
   if (run.kind === 'backup') await deliver('seal-restore-point')
   await deliver('finish-run')
