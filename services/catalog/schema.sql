@@ -30,6 +30,12 @@ CREATE INDEX attempts_to_sweep ON varve.attempts USING btree (run_id) WHERE ((sw
 
 CREATE UNIQUE INDEX attempts_accepted ON varve.attempts USING btree (range_id) WHERE (outcome = 'accepted'::text);
 
+CREATE CONSTRAINT TRIGGER attempts_accepted_is_done AFTER INSERT OR UPDATE OF outcome ON varve.attempts DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.outcome = 'accepted'::text)) EXECUTE FUNCTION check_attempt_accepted();
+
+CREATE TRIGGER attempts_outcome_stays BEFORE UPDATE ON varve.attempts FOR EACH ROW WHEN (((old.outcome IS NOT NULL) AND ((old.outcome IS DISTINCT FROM new.outcome) OR (old.ended_at IS DISTINCT FROM new.ended_at)))) EXECUTE FUNCTION refuse_change();
+
+CREATE TRIGGER attempts_stay BEFORE UPDATE OF id, range_id, run_id, worker, started_at ON varve.attempts FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
 create table varve.chains (
   id uuid not null default gen_random_uuid(),
   vm_id uuid not null,
@@ -65,6 +71,12 @@ create table varve.checks (
 CREATE INDEX checks_by_time ON varve.checks USING btree (scope, created_at DESC);
 
 CREATE INDEX checks_open ON varve.checks USING btree (created_at) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
+
+CREATE TRIGGER checks_ended_stay BEFORE UPDATE ON varve.checks FOR EACH ROW WHEN ((old.ended_at IS NOT NULL)) EXECUTE FUNCTION refuse_change();
+
+CREATE TRIGGER checks_request_stays BEFORE UPDATE OF id, scope, sweep, created_at ON varve.checks FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+CREATE TRIGGER checks_transition BEFORE UPDATE ON varve.checks FOR EACH ROW WHEN ((old.state <> new.state)) EXECUTE FUNCTION check_check_transition();
 
 create table varve.disks (
   vm_id uuid not null,
@@ -133,6 +145,14 @@ create table varve.images (
   constraint images_run_id_disk_id_key UNIQUE (run_id, disk_id),
   constraint images_run_id_id_key UNIQUE (run_id, id)
 );
+
+CREATE TRIGGER images_added AFTER INSERT ON varve.images REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION check_plan_open();
+
+CREATE TRIGGER images_plan_stays BEFORE UPDATE OF id, run_id, "position", disk_id, disk_size, block_size, kind, reason, parent_image_id, source_image_id, since, cbt ON varve.images FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+CREATE TRIGGER images_removed AFTER DELETE ON varve.images REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION check_plan_open();
+
+CREATE TRIGGER images_totals BEFORE UPDATE OF planned, ranges_total, ranges_done, read, written, unchanged, zero ON varve.images FOR EACH ROW EXECUTE FUNCTION check_image_totals();
 
 create table varve.objects (
   range_id uuid not null,
@@ -240,6 +260,16 @@ create table varve.ranges (
 CREATE INDEX ranges_planned ON varve.ranges USING btree (image_id, index) WHERE (state = 'planned'::text);
 
 CREATE INDEX ranges_queued ON varve.ranges USING btree (run_id) WHERE (state = 'queued'::text);
+
+CREATE TRIGGER ranges_added AFTER INSERT ON varve.ranges REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION check_plan_open();
+
+CREATE TRIGGER ranges_done_stays BEFORE UPDATE ON varve.ranges FOR EACH ROW WHEN ((old.state = 'done'::text)) EXECUTE FUNCTION refuse_change();
+
+CREATE TRIGGER ranges_plan_stays BEFORE UPDATE OF id, run_id, image_id, index, first_page, page_count, extents, bytes ON varve.ranges FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+CREATE TRIGGER ranges_removed AFTER DELETE ON varve.ranges REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION check_plan_open();
+
+CREATE TRIGGER ranges_transition BEFORE UPDATE OF state ON varve.ranges FOR EACH ROW WHEN ((old.state <> new.state)) EXECUTE FUNCTION check_range_transition();
 
 create table varve.restore_point_images (
   image_id uuid not null,
@@ -371,9 +401,15 @@ CREATE TRIGGER runs_dispatch_added AFTER INSERT ON varve.runs FOR EACH ROW EXECU
 
 CREATE TRIGGER runs_notify AFTER INSERT OR UPDATE OF state, outcome, notes, cancel_requested, paused, priority, released_at, target_platform_vm_id ON varve.runs FOR EACH ROW EXECUTE FUNCTION notify_run();
 
+CREATE TRIGGER runs_request_stays BEFORE UPDATE OF id, kind, vm_id, platform_id, options, source_point_id ON varve.runs FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+CREATE TRIGGER runs_resources BEFORE UPDATE ON varve.runs FOR EACH ROW WHEN (((old.lease_id IS DISTINCT FROM new.lease_id) OR (old.snapshot_id IS DISTINCT FROM new.snapshot_id) OR (old.snapshot_name IS DISTINCT FROM new.snapshot_name) OR (old.created_vm_id IS DISTINCT FROM new.created_vm_id))) EXECUTE FUNCTION check_run_resources();
+
+CREATE TRIGGER runs_snapshot_record BEFORE UPDATE OF checkpoint_id, target_platform_vm_id ON varve.runs FOR EACH ROW EXECUTE FUNCTION check_run_snapshot_record();
+
 CREATE CONSTRAINT TRIGGER runs_success_is_sealed AFTER INSERT OR UPDATE ON varve.runs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (((new.kind = 'backup'::text) AND (new.outcome = 'succeeded'::text))) EXECUTE FUNCTION check_success_is_sealed();
 
-CREATE TRIGGER runs_transition BEFORE UPDATE ON varve.runs FOR EACH ROW EXECUTE FUNCTION check_run_transition();
+CREATE TRIGGER runs_transition BEFORE UPDATE ON varve.runs FOR EACH ROW WHEN (((old.state <> new.state) OR (old.outcome IS DISTINCT FROM new.outcome) OR (old.reason IS DISTINCT FROM new.reason) OR (old.message IS DISTINCT FROM new.message) OR (old.planned_at IS DISTINCT FROM new.planned_at) OR (old.cancel_requested <> new.cancel_requested))) EXECUTE FUNCTION check_run_transition();
 
 create table varve.vm_configs (
   hash bytea not null,
@@ -404,6 +440,68 @@ create table varve.vms (
 
 CREATE INDEX vms_by_name ON varve.vms USING btree (name, id);
 
+CREATE OR REPLACE FUNCTION varve.check_attempt_accepted()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if not exists (select 1 from varve.ranges where id = new.range_id and run_id = new.run_id and state = 'done') then
+    raise exception 'attempt % is accepted, its range is not done', new.id using errcode = 'check_violation';
+  end if;
+  return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION varve.check_check_transition()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if old.state = 'queued' and new.state = 'running' or old.state = 'running' and new.state in ('done', 'failed') then return new; end if;
+  raise exception 'check % cannot go from % to %', old.id, old.state, new.state using errcode = 'check_violation';
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION varve.check_image_totals()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+declare
+  run_state text;
+begin
+  if new.planned < old.planned or new.ranges_total < old.ranges_total or new.ranges_done < old.ranges_done
+    or new.read < old.read or new.written < old.written or new.unchanged < old.unchanged or new.zero < old.zero then
+    raise exception 'the totals of image % only grow', old.id using errcode = 'check_violation';
+  end if;
+  select state into run_state from varve.runs where id = new.run_id;
+  if (new.planned, new.ranges_total) is distinct from (old.planned, old.ranges_total) and run_state <> 'preparing' then
+    raise exception 'image % is planned', old.id using errcode = 'check_violation';
+  end if;
+  -- Of a run that failed what its unfinished ranges had got to is kept when they are removed.
+  if (new.ranges_done, new.unchanged, new.zero) is distinct from (old.ranges_done, old.unchanged, old.zero) and run_state <> 'copying'
+    or (new.read, new.written) is distinct from (old.read, old.written) and run_state not in ('copying', 'failed', 'cancelled') then
+    raise exception 'the totals of image % are settled', old.id using errcode = 'check_violation';
+  end if;
+  return new;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION varve.check_plan_open()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+declare
+  found varve.runs;
+begin
+  select r.* into found from (select distinct run_id from changed) c join varve.runs r on r.id = c.run_id
+   where r.state in ('queued', 'copying', 'sealing', 'finishing') limit 1;
+  if found.id is not null then
+    raise exception 'run % is %: its plan neither grows nor goes', found.id, found.state using errcode = 'check_violation';
+  end if;
+  return null;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION varve.check_point_complete()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -426,17 +524,76 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION varve.check_range_transition()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if old.state = 'planned' and new.state = 'queued' or old.state = 'queued' and new.state = 'done' then return new; end if;
+  -- Handed back: given out again when the run goes on.
+  if old.state = 'queued' and new.state = 'planned' and exists (select 1 from varve.runs where id = new.run_id and paused) then return new; end if;
+  raise exception 'range % cannot go from % to %', old.id, old.state, new.state using errcode = 'check_violation';
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION varve.check_run_resources()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if new.lease_id is distinct from old.lease_id and new.lease_id is not null
+    and new.state not in ('preparing', 'copying', 'sealing', 'finishing') then
+    raise exception 'run % takes no lease while it is %', old.id, new.state using errcode = 'check_violation';
+  end if;
+  if (new.snapshot_id is distinct from old.snapshot_id and new.snapshot_id is not null
+      or new.snapshot_name is distinct from old.snapshot_name and new.snapshot_name is not null
+      or new.created_vm_id is distinct from old.created_vm_id and new.created_vm_id is not null)
+    and new.state not in ('preparing', 'finishing') then
+    raise exception 'run % makes nothing while it is %', old.id, new.state using errcode = 'check_violation';
+  end if;
+  if new.snapshot_id is not null and new.snapshot_name is null then
+    raise exception 'the name of the snapshot of run % is recorded before its id and struck off after it', old.id using errcode = 'check_violation';
+  end if;
+  -- Its plan was made from this snapshot; the new VM is what it writes to.
+  if old.snapshot_id is not null and new.snapshot_id is null and new.state in ('queued', 'copying', 'sealing') then
+    raise exception 'run % still needs its snapshot', old.id using errcode = 'check_violation';
+  end if;
+  if (old.snapshot_name is not null and new.snapshot_name is null or old.created_vm_id is not null and new.created_vm_id is null)
+    and new.state in ('queued', 'preparing', 'copying', 'sealing') then
+    raise exception 'run % still needs what it made', old.id using errcode = 'check_violation';
+  end if;
+  return new;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION varve.check_run_snapshot_record()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if new.state <> 'preparing' and (new.checkpoint_id, new.target_platform_vm_id)
+    is distinct from (old.checkpoint_id, old.target_platform_vm_id) then
+    raise exception 'run % is %: what was recorded of its snapshot and target stays', old.id, new.state using errcode = 'check_violation';
+  end if;
+  return new;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION varve.check_run_transition()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
 begin
-  if old.state = new.state then
-    if old.outcome is distinct from new.outcome then
-      raise exception 'the outcome of run % is settled', old.id using errcode = 'check_violation';
-    end if;
-    return new;
+  if old.outcome is not null and (old.outcome, old.reason, old.message) is distinct from (new.outcome, new.reason, new.message) then
+    raise exception 'the outcome of run % is settled', old.id using errcode = 'check_violation';
   end if;
+  if old.planned_at is not null and new.planned_at is distinct from old.planned_at then
+    raise exception 'run % is planned', old.id using errcode = 'check_violation';
+  end if;
+  if old.cancel_requested and not new.cancel_requested then
+    raise exception 'a cancel of run % cannot be taken back', old.id using errcode = 'check_violation';
+  end if;
+  if old.state = new.state then return new; end if;
   if not (
     (old.state = 'queued' and new.state in ('preparing', 'finishing'))
     or (old.state = 'preparing' and new.state in ('copying', 'sealing', 'finishing'))
@@ -445,6 +602,9 @@ begin
     or (old.state = 'finishing' and new.state = old.outcome and new.outcome = old.outcome)
   ) then
     raise exception 'run % cannot go from % to %', old.id, old.state, new.state using errcode = 'check_violation';
+  end if;
+  if new.state in ('copying', 'sealing') and new.planned_at is null then
+    raise exception 'run % is not planned', old.id using errcode = 'check_violation';
   end if;
   return new;
 end $function$
@@ -503,5 +663,14 @@ AS $function$
 begin
   perform pg_notify('varve_changes', new.id::text);
   return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION varve.refuse_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  raise exception 'a row of % cannot change so (%)', tg_table_name, tg_name using errcode = 'check_violation';
 end $function$
 ;
