@@ -92,6 +92,9 @@ test('a resource that another worker recorded meanwhile is not replaced', async 
   expect(await recorded()).toBe('l1')
   await t.catalog.recordResources(id, { leaseId: 'l2' }, { leaseId: 'l1' })
   expect(await recorded()).toBe('l2')
+  // A twin noted the token once more and got the same lease.
+  await t.catalog.recordResources(id, { leaseToken: 'token' })
+  await t.catalog.recordResources(id, { leaseId: 'l2', leaseToken: null }, { leaseId: null })
   await t.catalog.cancelRun(id)
   await t.catalog.failRun(id, { code: 'CANCELLED', message: 'cancelled', retryable: false })
   // The clean-up must find it.

@@ -52,9 +52,10 @@ export async function recordResources(
       if (changed.length > 0) throw stateError(run)
       return null
     }
-    const isSeen = (name: keyof RunResources): boolean => seen[name] === undefined || before.rows[0]?.[RESOURCE_COLUMN[name]] === seen[name]
-    // Recorded already: the answer was lost.
-    if (changed.length > 0 && !isOver(run.state) && !names.every(isSeen)) throw planChanged(run, `run ${id} has other resources by now`)
+    // Or recorded already: the answer was lost, or a twin got the very same lease under the same token.
+    const isSeen = (name: keyof RunResources): boolean =>
+      seen[name] === undefined || [seen[name], resources[name]].includes(before.rows[0]?.[RESOURCE_COLUMN[name]])
+    if (!isOver(run.state) && !names.every(isSeen)) throw planChanged(run, `run ${id} has other resources by now`)
     if (run.planned_at !== null && !isOver(run.state) && changed.includes('snapshotId')) {
       throw planChanged(run, `run ${id} was planned from another snapshot`)
     }

@@ -286,9 +286,9 @@ function recordResources(
   { resources: given, seenLease }: Extract<Call, { call: 'recordResources' }>,
 ): Step {
   const names = (Object.keys(given) as (keyof typeof given)[]).filter(name => given[name] !== run[name])
+  if (hasEnded(run)) return [names.length === 0 ? 'ok' : 'RUN_ENDED', m]
+  if (seenLease !== undefined && !isOver(run) && ![seenLease, given.leaseId].includes(run.leaseId)) return ['PLAN_CHANGED', m]
   if (names.length === 0) return ['ok', m]
-  if (hasEnded(run)) return ['RUN_ENDED', m]
-  if (seenLease !== undefined && !isOver(run) && seenLease !== run.leaseId) return ['PLAN_CHANGED', m]
   if (run.planned && !isOver(run) && names.includes('snapshotId')) return ['PLAN_CHANGED', m]
   const after: RunModel = { ...run, ...given }
   const made = names.filter(name => given[name] !== null)

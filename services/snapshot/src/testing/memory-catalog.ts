@@ -81,8 +81,8 @@ export class MemoryCatalog {
 
   async recordResources(_id: string, resources: Partial<RunResources>, seen: Partial<RunResources> = {}): Promise<void> {
     const { snapshotId } = this.run.resources
-    const recorded = isDeepStrictEqual({ ...this.run.resources, ...resources }, this.run.resources)
-    if (!recorded && !this.#isOver() && !isDeepStrictEqual({ ...this.run.resources, ...seen }, this.run.resources)) throw this.#changed()
+    const isSeen = (name: keyof RunResources): boolean => [seen[name], resources[name]].includes(this.run.resources[name])
+    if (!this.#isOver() && !(Object.keys(seen) as (keyof RunResources)[]).every(isSeen)) throw this.#changed()
     const another = resources.snapshotId !== undefined && resources.snapshotId !== snapshotId
     if (another && (this.run.state === 'copying' || this.run.state === 'sealing')) throw this.#changed()
     if (another && snapshotId !== null && this.run.state === 'preparing') this.#deletePlan()
