@@ -1,5 +1,5 @@
 import { decodePageRefs, merkleRoot, type Root, replacePages } from '@varve/block-map'
-import type { Image, RunForWork } from '@varve/catalog-client'
+import { CatalogError, type Image, type RunForWork } from '@varve/catalog-client'
 import { hasCode } from '@varve/errors'
 import { isParentMaterial } from '@varve/planning'
 import { type ManifestImage, manifestKey, type RestorePointManifest } from '@varve/repository'
@@ -45,7 +45,13 @@ export async function sealRestorePoint(runId: string, deps: SnapshotDeps, signal
     })
   } catch (error) {
     // It ended under our hands; the clean-up may have looked before the manifest was there.
-    if (hasCode(error, 'RUN_ENDED', 'STORE_LIED')) await deleteUnsealed(await catalog.getRunForWork(runId), deps, signal)
+    if (!hasCode(error, 'RUN_ENDED', 'STORE_LIED')) throw error
+    const now = await catalog.getRunForWork(runId)
+    await deleteUnsealed(now, deps, signal)
+    // What the clean-up took away the store did not lose.
+    if (error.code === 'STORE_LIED' && now.outcome !== null && !isSuccess(now.outcome)) {
+      throw new CatalogError('RUN_ENDED', `run ${runId} is ${now.state}`, { runId, state: now.state }, { cause: error })
+    }
     throw error
   }
   log.info({ runId, vmId: run.vmId, restorePointId: manifest.restorePointId, parentId: manifest.parentId }, 'restore point sealed')
