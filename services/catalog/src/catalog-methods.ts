@@ -67,7 +67,7 @@ export function catalogMethods(
     dropPlan: (id, snapshotId) => dropPlan(db, id, snapshotId),
     takeRange: async (id, worker) => {
       const range = await takeRange(db, id, worker)
-      if (range.attemptId !== null) reports.expect(id, range.runId)
+      if (range.attemptId !== null) reports.expect(id, range)
       return range
     },
     completeRange: (id, attemptId, result) => reports.complete(id, attemptId, result),

@@ -19,7 +19,7 @@ export interface Report {
 export type ReportAnswer = boolean | CatalogError
 
 /**
- * Reports about ranges of one run, in one transaction: the first report of a range wins. Pages and objects are written, then the run is locked for the counting,
+ * Reports about ranges of one disk, in one transaction: the first report of a range wins. Pages and objects are written, then the run is locked for the counting,
  * which also moves it on. Room in the queue is noticed by the dispatcher.
  *
  * @throws what concerns them all (the run takes no more reports, the database is away); nothing is stored then

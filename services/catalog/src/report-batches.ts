@@ -5,7 +5,7 @@ import { noRange } from './ranges.ts'
 
 /** Reports of one transaction. */
 const BATCH = 32
-/** Ranges under way whose run is remembered; of others it is looked up. */
+/** Ranges under way whose place is remembered; of others it is looked up. */
 const REMEMBERED = 20_000
 
 interface Waiting {
@@ -13,15 +13,21 @@ interface Waiting {
   readonly settle: (answer: ReportAnswer | Error) => void
 }
 
+interface Place {
+  readonly imageId: string
+  readonly runId: string
+}
+
 /**
- * Takes reports about ranges. All of a run count in the same rows, so that they are written one after the other whatever one does; those that come while one is being
+ * Takes reports about ranges. All of a disk count in the same row, so that they are written one after the other whatever one does; those that come while one is being
  * written are therefore written together with the next, with one lock and one flush for all of them. Many workers on one huge disk cost no more than on many.
+ * By disk and not by run: the dispatcher counts in the rows of several disks at once, and who has one of them must not wait for another.
  */
 export class ReportBatches {
   readonly #db: Database
   readonly #onReport: (runId: string) => void
-  readonly #runs = new Map<string, string>()
-  /** By run, as long as one of its reports is being written. */
+  readonly #places = new Map<string, Place>()
+  /** By image, as long as one of its reports is being written. */
   readonly #waiting = new Map<string, Waiting[]>()
 
   /** `onReport`: told of the run once reports are durable. */
@@ -30,47 +36,49 @@ export class ReportBatches {
     this.#onReport = onReport
   }
 
-  /** An attempt at this range of this run has begun; its report is likely to come here. */
-  expect(rangeId: string, runId: string): void {
-    if (this.#runs.size >= REMEMBERED) this.#runs.clear()
-    this.#runs.set(rangeId, runId)
+  /** An attempt at this range has begun; its report is likely to come here. */
+  expect(rangeId: string, { imageId, runId }: Place): void {
+    if (this.#places.size >= REMEMBERED) this.#places.clear()
+    this.#places.set(rangeId, { imageId, runId })
   }
 
   async complete(id: string, attemptId: string, result: RangeResult): Promise<{ accepted: boolean }> {
     expectOwnObjects(id, attemptId, result.objects)
-    const runId = this.#runs.get(id) ?? (await this.#runOf(id))
+    const place = this.#places.get(id) ?? (await this.#placeOf(id))
     const report: Report = { id, attemptId, result, hash: reportHash(result) }
-    const answer = await new Promise<ReportAnswer | Error>(settle => this.#add(runId, { report, settle }))
+    const answer = await new Promise<ReportAnswer | Error>(settle => this.#add(place, { report, settle }))
     if (answer instanceof Error) throw answer
-    this.#runs.delete(id)
+    this.#places.delete(id)
     return { accepted: answer }
   }
 
-  async #runOf(rangeId: string): Promise<string> {
-    const { rows } = await this.#db.query<{ run_id: string }>(`select run_id from varve.ranges where id = $1`, [rangeId])
+  async #placeOf(rangeId: string): Promise<Place> {
+    const { rows } = await this.#db.query<{ image_id: string; run_id: string }>(`select image_id, run_id from varve.ranges where id = $1`, [
+      rangeId,
+    ])
     if (rows[0] === undefined) throw noRange(rangeId)
-    return rows[0].run_id
+    return { imageId: rows[0].image_id, runId: rows[0].run_id }
   }
 
-  #add(runId: string, one: Waiting): void {
-    const others = this.#waiting.get(runId)
+  #add(place: Place, one: Waiting): void {
+    const others = this.#waiting.get(place.imageId)
     if (others !== undefined) others.push(one)
     else {
-      this.#waiting.set(runId, [one])
-      void this.#writeAll(runId)
+      this.#waiting.set(place.imageId, [one])
+      void this.#writeAll(place)
     }
   }
 
   /** One batch after the other until nothing waits any more. Never fails: whoever waits hears what came of it. */
-  async #writeAll(runId: string): Promise<void> {
+  async #writeAll({ imageId, runId }: Place): Promise<void> {
     for (;;) {
-      const batch = this.#waiting.get(runId)?.splice(0, BATCH) ?? []
+      const batch = this.#waiting.get(imageId)?.splice(0, BATCH) ?? []
       if (batch.length === 0) break
       const answers = await this.#write(batch.map(one => one.report))
       if (answers.includes(true)) this.#onReport(runId)
       for (const [at, { settle }] of batch.entries()) settle(answers[at]!)
     }
-    this.#waiting.delete(runId)
+    this.#waiting.delete(imageId)
   }
 
   /** What one of them is refused for must not cost the others: then each by itself. */
