@@ -7,7 +7,8 @@ import { addPlatform, deletePlatform, getPlatform, listPlatforms, setPlatformLim
 import { activeLeases, getImageRoot, getPoint, getPointConfig, listPoints, parentPoint } from './points.ts'
 import { addImages, addNote, dropPlan, planned, recordResources, recordSnapshot, setTarget, startRun } from './preparing.ts'
 import { type PressureRise, reportPressure } from './pressure.ts'
-import { addRanges, completeRange, imagePages, runObjects } from './ranges.ts'
+import { addRanges, imagePages, runObjects } from './ranges.ts'
+import { ReportBatches } from './report-batches.ts'
 import { requeue } from './requeue.ts'
 import { cancelRun, createBackup, createRestore, getRun, getRunForWork, listRuns } from './runs.ts'
 import { endAttempt, progressRange, takeRange } from './take-range.ts'
@@ -27,6 +28,7 @@ export function catalogMethods(
   onPressure?: (rise: PressureRise) => void,
   signals: RangeSignals = {},
 ): Pick<Catalog, CatalogMethod> {
+  const reports = new ReportBatches(db, signals.onReport)
   return {
     addPlatform: platform => addPlatform(db, platform),
     listPlatforms: () => listPlatforms(db),
@@ -63,8 +65,12 @@ export function catalogMethods(
     addRanges: (id, ranges, snapshotId) => addRanges(db, id, ranges, snapshotId),
     planned: (id, plan) => planned(db, id, plan),
     dropPlan: (id, snapshotId) => dropPlan(db, id, snapshotId),
-    takeRange: (id, worker) => takeRange(db, id, worker),
-    completeRange: (id, attemptId, result) => completeRange(db, id, attemptId, result, signals.onReport),
+    takeRange: async (id, worker) => {
+      const range = await takeRange(db, id, worker)
+      if (range.attemptId !== null) reports.expect(id, range)
+      return range
+    },
+    completeRange: (id, attemptId, result) => reports.complete(id, attemptId, result),
     progressRange: (id, attemptId, progress) => progressRange(db, id, attemptId, progress, signals.onProgress),
     endAttempt: (attemptId, end) => endAttempt(db, attemptId, end),
     imagePages: imageId => imagePages(db, imageId),

@@ -2,26 +2,21 @@ import { type AttemptEnd, CatalogError, type RangeNext, type RunState, type Take
 import { noAttempt, openAttempt, signOfLife } from './attempts.ts'
 import type { Database, Sql } from './database.ts'
 import { isOver, lockRun, stateError } from './locked-run.ts'
-import { noRange, selectRange } from './ranges.ts'
+import { lockedRange, noRange } from './ranges.ts'
 
 /** What a worker says while it works on a range; what it says at the end is `completeRange` (ranges.ts). */
 
 /** Begin a try at a range; without one (`attemptId` null) when there is nothing to do. */
 export async function takeRange(db: Database, id: string, worker: string): Promise<TakenRange> {
   return db.transaction(async sql => {
-    await lockRange(sql, id)
-    const range = await selectRange(sql, id)
-    // Until this try is written down the run cannot end, which would miss it.
-    const { rows } = await sql.query<{ state: RunState; paused: boolean; cancel_requested: boolean }>(SHARE_RUN, [range.runId])
-    const run = rows[0]!
-    const now = { ...range, runState: run.state, paused: run.paused, cancelRequested: run.cancel_requested }
-    if (now.state !== 'queued' || now.runState !== 'copying' || now.cancelRequested) return { ...now, attemptId: null }
-    if (now.paused) return { ...now, state: await backToPlanned(sql, id), attemptId: null }
-    return { ...now, attemptId: await openAttempt(sql, id, now.runId, worker) }
+    const range = await lockedRange(sql, id)
+    if (range.state !== 'queued') return { ...range, attemptId: null }
+    const run = await openAttempt(sql, id, range.runId, worker)
+    const now = { ...range, runState: run.state, paused: run.paused, cancelRequested: run.cancel_requested, attemptId: run.id }
+    if (run.state === 'copying' && run.paused && !run.cancel_requested) return { ...now, state: await backToPlanned(sql, id) }
+    return now
   })
 }
-
-const SHARE_RUN = { name: 'share-run', text: `select state, paused, cancel_requested from varve.runs where id = $1 for share` }
 
 /** For the eye, and the sign of life of range and attempt. */
 export async function progressRange(
