@@ -3,7 +3,7 @@
 # Every step is skipped when its result is there already. MinIO is built once from the Go module proxy into a cache folder.
 set -euo pipefail
 
-packages=(qemu-utils qemu-system-x86 nbdkit libnbd-bin fio redis-server e2fsprogs busybox-static chromium procps python3-venv)
+packages=(qemu-utils qemu-system-x86 nbdkit libnbd-bin fio redis-server e2fsprogs busybox-static chromium procps python3-venv faketime)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

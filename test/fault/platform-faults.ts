@@ -1,12 +1,13 @@
 import type { Fault } from './driver/fault.ts'
 import { cbtFaults } from './faults/cbt.ts'
+import { clockJumps } from './faults/clock-jumps.ts'
 import { leaseFaults } from './faults/leases.ts'
 import { nbdBreaks } from './faults/nbd-breaks.ts'
 import { platformRefuses } from './faults/platform-refuses.ts'
 import { platformTasks } from './faults/platform-tasks.ts'
 import { vmDeleted } from './faults/vm-deleted.ts'
 
-/** Of the platform. */
+/** Of the platform, and of time. */
 export const PLATFORM_FAULTS: readonly Fault[] = [
   ...platformRefuses,
   ...leaseFaults,
@@ -14,4 +15,5 @@ export const PLATFORM_FAULTS: readonly Fault[] = [
   ...cbtFaults,
   vmDeleted,
   ...platformTasks,
+  ...clockJumps,
 ]

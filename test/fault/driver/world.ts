@@ -21,6 +21,8 @@ export interface WorldOptions {
   /** What the services reach through a relay only, which faults cut and move. */
   readonly relayed?: readonly Relayed[]
   readonly environment?: Readonly<Record<string, string>>
+  /** The same, where it depends on the folder of the world. */
+  readonly environmentOf?: (folder: string) => Promise<Readonly<Record<string, string>>>
   readonly readers?: number
   readonly writers?: number
   /** Stands between the services and MinIO: told where MinIO is and how to log in, it answers the endpoint that services get, and how to end it. */
@@ -182,6 +184,7 @@ async function open(options: WorldOptions, closer: Closer): Promise<World> {
     VARVE_API_PORT: String(apiPort),
     VARVE_API_TOKEN: token,
     ...options.environment,
+    ...(await options.environmentOf?.(folder)),
   }
 
   const services = new Map<string, Supervised>()

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { openStore } from '../../open-store.ts'
 import { type RunningMinio, startMinio } from '../../testing/minio.ts'
 
@@ -36,6 +36,26 @@ describe('a real S3 server', () => {
     })
     await expect(store.get('damaged')).rejects.toMatchObject({ code: 'OBJECT_NOT_FOUND' })
     await store.close()
+  })
+
+  test('is reached by a machine whose clock is an hour off, on every path', async () => {
+    for (const hours of [1, -1]) {
+      const store = await openStore('s3://clock', minio.settings)
+      vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + hours * 3_600_000 })
+      try {
+        const opened = await openStore('s3://clock', minio.settings)
+        await Promise.all(['a', 'b-b', 'c'].map(key => opened.put(key, Buffer.from('x'))))
+        const keys: string[] = []
+        for await (const { key } of store.list('')) keys.push(key)
+        expect(keys.sort()).toEqual(['a', 'b-b', 'c'])
+        await store.delete(keys)
+        for await (const { key } of opened.list('')) expect.fail(key)
+        await opened.close()
+      } finally {
+        vi.useRealTimers()
+      }
+      await store.close()
+    }
   })
 
   test('says that there is no such bucket, unless it may be made', async () => {

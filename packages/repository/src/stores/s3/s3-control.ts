@@ -1,11 +1,14 @@
 import http from 'node:http'
 import https from 'node:https'
+import { hasCode } from '@varve/errors'
 import { Client } from 'minio'
 import type { StoredObject } from '../../store.ts'
 import { withRetries } from '../retry.ts'
 import type { S3Counters } from './s3-counters.ts'
 import { connectionError, s3Error } from './s3-errors.ts'
 import type { S3Target } from './s3-target.ts'
+import { signAgain } from './sign-again.ts'
+import type { StoreClock } from './store-clock.ts'
 
 const DELETE_BATCH = 1000
 const LIST_PAGE = 1000
@@ -16,10 +19,12 @@ export class S3Control {
   readonly #counters: S3Counters
   readonly #client: Client
   readonly #agent: http.Agent
+  readonly #clock: StoreClock
 
-  constructor(target: S3Target, counters: S3Counters) {
+  constructor(target: S3Target, counters: S3Counters, clock: StoreClock) {
     this.#target = target
     this.#counters = counters
+    this.#clock = clock
     const { endpoint, credentials, region, pathStyle, requestTimeout } = target
     const tls = endpoint.protocol === 'https:'
     const options = { keepAlive: true, maxSockets: 8 }
@@ -36,7 +41,9 @@ export class S3Control {
       retryOptions: { disableRetry: true },
       transportAgent: this.#agent,
       // It has no time limit of its own: a server that accepts and stays silent would hang it for ever.
-      transport: { request: timedRequest(tls ? https.request : http.request, requestTimeout) as typeof http.request },
+      transport: {
+        request: timedRequest(signedBy(clock, target, tls ? https.request : http.request), requestTimeout) as typeof http.request,
+      },
     })
   }
 
@@ -93,11 +100,15 @@ export class S3Control {
     }
     return withRetries({ attempts, backoff, signal, onRetry }, async () => {
       this.#counters[counter] += 1
+      const corrections = this.#clock.corrections
       try {
         return await abortable(call(), signal)
       } catch (error) {
         signal?.throwIfAborted()
-        throw controlError(doing, error)
+        const failure = controlError(doing, error)
+        // Refused for its time; by the clock of the store it may not be.
+        if (hasCode(failure, 'STORE_DENIED') && this.#clock.corrections > corrections) throw connectionError(doing, error)
+        throw failure
       }
     })
   }
@@ -118,8 +129,20 @@ async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined
   }
 }
 
-function timedRequest(request: typeof http.request, ms: number) {
-  return (options: http.RequestOptions, onResponse: (response: http.IncomingMessage) => void): http.ClientRequest => {
+type Request = (options: http.RequestOptions, onResponse: (response: http.IncomingMessage) => void) => http.ClientRequest
+
+function signedBy(clock: StoreClock, target: S3Target, request: Request): Request {
+  return (options, onResponse) => {
+    const signedAt = clock.now()
+    return request(clock.isCorrected ? signAgain(options, target, signedAt) : options, response => {
+      if (response.statusCode === 403) clock.learn(response.headers.date, signedAt)
+      onResponse(response)
+    })
+  }
+}
+
+function timedRequest(request: Request, ms: number): Request {
+  return (options, onResponse) => {
     const sent = request(options, onResponse)
     const timer = setTimeout(() => sent.destroy(new Error(`no answer in ${ms} ms`)), ms)
     sent.on('close', () => clearTimeout(timer))

@@ -8,7 +8,7 @@ import type { S3Counters } from './s3-counters.ts'
 import { connectionError, parseErrorDocument, s3Error } from './s3-errors.ts'
 import { objectOrigin, objectPath, type S3Target } from './s3-target.ts'
 import { EMPTY_HASH, signRequest } from './sigv4.ts'
-import { StoreClock } from './store-clock.ts'
+import type { StoreClock } from './store-clock.ts'
 
 const CONNECT_TIMEOUT_MS = 10_000
 
@@ -30,12 +30,13 @@ export class S3Objects {
   readonly #counters: S3Counters
   readonly #pool: Pool
   readonly #host: string
-  readonly #clock = new StoreClock()
+  readonly #clock: StoreClock
 
-  constructor(target: S3Target, counters: S3Counters) {
+  constructor(target: S3Target, counters: S3Counters, clock: StoreClock) {
     const origin = objectOrigin(target)
     this.#target = target
     this.#counters = counters
+    this.#clock = clock
     this.#host = origin.host
     this.#pool = new Pool(origin.origin, {
       connections: target.connections,
@@ -85,10 +86,11 @@ export class S3Objects {
     }
     return withRetries({ attempts, backoff, signal, onRetry }, async () => {
       const timeout = AbortSignal.timeout(requestTimeout)
+      const signedAt = this.#clock.now()
       try {
         const limited = signal === undefined ? timeout : AbortSignal.any([signal, timeout])
-        const answer = await receiveAnswer(this.#pool, this.#signed(request), { doing, key, bytesFor, signal: limited })
-        if (!isGood(answer.head)) throw this.#refusal(doing, key, answer)
+        const answer = await receiveAnswer(this.#pool, this.#signed(request, signedAt), { doing, key, bytesFor, signal: limited })
+        if (!isGood(answer.head)) throw this.#refusal(doing, key, answer, signedAt)
         onDone(answer.bytes)
         return answer.bytes
       } catch (error) {
@@ -99,17 +101,17 @@ export class S3Objects {
     })
   }
 
-  #refusal(doing: string, key: string, answer: Answer): RepositoryError {
+  #refusal(doing: string, key: string, answer: Answer, signedAt: Date): RepositoryError {
     const error = answerError(doing, key, answer)
-    if (error.context.s3Code !== 'RequestTimeTooSkewed' || !this.#clock.learn(answer.head.headers.date)) return error
+    if (answer.head.status !== 403 || !this.#clock.learn(answer.head.headers.date, signedAt)) return error
     return new RepositoryError('STORE_UNAVAILABLE', `${error.message}; from now on by the clock of the store`, error.context)
   }
 
-  #signed({ method, key, headers, payloadHash, body }: ObjectRequest): Dispatcher.DispatchOptions {
+  #signed({ method, key, headers, payloadHash, body }: ObjectRequest, time: Date): Dispatcher.DispatchOptions {
     const { credentials, region } = this.#target
     const path = objectPath(this.#target, key)
     const toSign = { method, path, query: '', headers: { host: this.#host, ...headers }, payloadHash }
-    const signed = signRequest(toSign, credentials, { region, service: 's3', time: this.#clock.now() })
+    const signed = signRequest(toSign, credentials, { region, service: 's3', time })
     this.#counters[method === 'PUT' ? 'puts' : 'gets'] += 1
     return { method, path, headers: signed, body }
   }

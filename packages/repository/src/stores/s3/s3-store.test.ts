@@ -81,6 +81,12 @@ test('a clock that is an hour off: requests are signed by that of the store', as
   for (const time of later) expect(Math.abs(time - theirs.getTime())).toBeLessThan(100_000)
 })
 
+test('several at once that are refused for their time are all asked again', async () => {
+  const skewed = s3Faults.status(403, 'RequestTimeTooSkewed', { date: new Date(Date.now() + 3_600_000).toUTCString() })
+  server.faults.push(skewed, skewed, skewed, skewed)
+  await Promise.all(['a', 'b', 'c', 'd'].map(key => store.put(key, bytes)))
+})
+
 test('refused for the time although it is that of the store: said', async () => {
   const skewed = s3Faults.status(403, 'RequestTimeTooSkewed', { date: new Date().toUTCString() })
   server.faults.push(skewed)

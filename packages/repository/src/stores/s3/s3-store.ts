@@ -6,6 +6,7 @@ import { S3Control } from './s3-control.ts'
 import { newS3Counters, type S3Counters } from './s3-counters.ts'
 import { S3Objects } from './s3-objects.ts'
 import { type S3Target, s3Target } from './s3-target.ts'
+import { StoreClock } from './store-clock.ts'
 
 /** A store in an S3 bucket. One signed request per `put` and `get`, no others; failures are tried again with growing pauses. */
 export class S3Store implements Store {
@@ -19,8 +20,9 @@ export class S3Store implements Store {
     const counters = newS3Counters()
     this.url = `s3://${target.bucket}/${target.prefix}`.replace(/\/$/, '')
     this.counters = counters
-    this.#objects = new S3Objects(target, counters)
-    this.#control = new S3Control(target, counters)
+    const clock = new StoreClock()
+    this.#objects = new S3Objects(target, counters, clock)
+    this.#control = new S3Control(target, counters, clock)
   }
 
   /** Looks for the bucket, and makes it when `createBucket` says so. */
