@@ -81,7 +81,8 @@ async function store(sql: Sql, { id, attemptId, result, hash }: Report): Promise
 
 /**
  * One statement, so that what others wait for is held for the shortest time. Each part is fed by the one before it, which makes the order of locks range, run,
- * attempt, image. The attempt's report is the range's: whoever else works on it has lost, and hears so at its next word.
+ * attempt, image. The attempt's report is the range's: whoever else works on it has lost, and hears so at its next word. Of a run that is over nothing is counted; the
+ * caller sees its state and undoes the rest.
  */
 const STORE_REPORT = {
   name: 'store-report',
@@ -100,13 +101,13 @@ const STORE_REPORT = {
      where (select count(*) from kept) >= 0 for no key update of r),
   ended as (
     update varve.attempts a set ended_at = now(), outcome = case when a.id = $2 then 'accepted' else 'lost' end
-      from run where a.range_id = $1 and a.ended_at is null),
+      from run where run.state = 'copying' and a.range_id = $1 and a.ended_at is null),
   counted as (
     update varve.images i set ranges_done = ranges_done + 1, ranges_queued = ranges_queued - 1, read = read + $3, written = written + $4,
            unchanged = unchanged + $5, zero = zero + $6, time_source_ms = time_source_ms + $9, time_throttle_ms = time_throttle_ms + $10,
            time_cpu_ms = time_cpu_ms + $11, time_store_ms = time_store_ms + $12
-      from run where i.id = run.image_id returning i.ranges_done = i.ranges_total as image_done)
-  select r.id as run_id, r.kind, r.state as run_state, c.image_done from run r cross join counted c`,
+      from run where run.state = 'copying' and i.id = run.image_id returning i.ranges_done = i.ranges_total as image_done)
+  select r.id as run_id, r.kind, r.state as run_state, coalesce(c.image_done, false) as image_done from run r left join counted c on true`,
 }
 
 /**

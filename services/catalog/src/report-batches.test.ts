@@ -60,6 +60,9 @@ const transactions = async (): Promise<number> => {
 test('reports that come at once are written together, and each is answered for itself', async () => {
   const told: string[] = []
   const batches = new ReportBatches(db, runId => told.push(runId))
+  // As when they were taken here: then none has to be looked up first, and all come at once.
+  const [image] = (await t.catalog.getRun(run.runId)).images
+  for (const { id } of run.ranges) batches.expect(id, { imageId: image!.id, runId: run.runId })
   const [late, ...others] = run.ranges
   // One that another worker has reported before, and one of nobody.
   await t.catalog.completeRange(late!.id, late!.attemptId, result(late!.attemptId, { read: 1 }))
