@@ -57,6 +57,7 @@ create table varve.checks (
   summary jsonb,
   reason text,
   message text,
+  periodic boolean not null default false,
   constraint checks_done_has_findings CHECK (((state <> 'done'::text) OR ((findings IS NOT NULL) AND (summary IS NOT NULL)))),
   constraint checks_end CHECK (((ended_at IS NOT NULL) = (state = ANY (ARRAY['done'::text, 'failed'::text])))),
   constraint checks_failure_has_reason CHECK (((state <> 'failed'::text) OR (reason IS NOT NULL))),
@@ -70,6 +71,8 @@ create table varve.checks (
 CREATE INDEX checks_by_time ON varve.checks USING btree (scope, created_at DESC);
 
 CREATE INDEX checks_open ON varve.checks USING btree (created_at) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
+
+CREATE UNIQUE INDEX checks_one_periodic_open ON varve.checks USING btree (periodic) WHERE (periodic AND (state = ANY (ARRAY['queued'::text, 'running'::text])));
 
 create table varve.disks (
   vm_id uuid not null,
@@ -299,12 +302,15 @@ create table varve.runs (
   released_at timestamp with time zone,
   host_id text,
   lease_token text,
+  last_lease_id text,
   constraint runs_checkpoint_id_check CHECK ((checkpoint_id ~ '^[0-9]{1,20}$'::text)),
   constraint runs_end_is_outcome CHECK (((state = ANY (ARRAY['queued'::text, 'preparing'::text, 'copying'::text, 'sealing'::text, 'finishing'::text])) OR (state = outcome))),
+  constraint runs_end_owns_nothing CHECK (((ended_at IS NULL) OR ((snapshot_name IS NULL) AND (snapshot_id IS NULL) AND (lease_id IS NULL) AND (created_vm_id IS NULL)))),
   constraint runs_ended_at CHECK (((ended_at IS NOT NULL) = (state = ANY (ARRAY['succeeded'::text, 'succeeded-with-damage'::text, 'failed'::text, 'cancelled'::text])))),
   constraint runs_failure_has_reason CHECK (((outcome IS DISTINCT FROM 'failed'::text) OR (reason IS NOT NULL))),
   constraint runs_host_id_check CHECK ((length(host_id) <= 200)),
   constraint runs_kind_check CHECK ((kind = ANY (ARRAY['backup'::text, 'restore'::text]))),
+  constraint runs_last_lease_id_check CHECK ((length(last_lease_id) <= 1024)),
   constraint runs_lease_token_check CHECK ((length(lease_token) <= 100)),
   constraint runs_notes_check CHECK ((cardinality(notes) <= 200)),
   constraint runs_only_backups_seal CHECK (((kind = 'backup'::text) OR (state <> 'sealing'::text))),
@@ -322,11 +328,17 @@ create table varve.runs (
 
 CREATE INDEX runs_active ON varve.runs USING btree (created_at) WHERE (state = ANY (ARRAY['queued'::text, 'preparing'::text, 'copying'::text, 'sealing'::text, 'finishing'::text]));
 
+CREATE INDEX runs_by_end ON varve.runs USING btree (ended_at) WHERE (ended_at IS NOT NULL);
+
 CREATE INDEX runs_by_time ON varve.runs USING btree (created_at DESC);
 
 CREATE INDEX runs_by_vm ON varve.runs USING btree (vm_id, created_at DESC);
 
+CREATE INDEX runs_without_point ON varve.runs USING btree (id) WHERE ((ended_at IS NOT NULL) AND (outcome = ANY (ARRAY['failed'::text, 'cancelled'::text])) AND (kind = 'backup'::text));
+
 CREATE UNIQUE INDEX runs_one_active_per_vm ON varve.runs USING btree (vm_id) WHERE ((state = ANY (ARRAY['queued'::text, 'preparing'::text, 'copying'::text, 'sealing'::text, 'finishing'::text])) AND ((kind = 'backup'::text) OR ((options ->> 'target'::text) = 'original'::text)));
+
+CREATE TRIGGER runs_keep_last_lease BEFORE UPDATE OF lease_id ON varve.runs FOR EACH ROW EXECUTE FUNCTION keep_last_lease();
 
 CREATE TRIGGER runs_notify AFTER INSERT OR UPDATE ON varve.runs FOR EACH ROW EXECUTE FUNCTION notify_run();
 
@@ -405,6 +417,18 @@ begin
     raise exception 'backup % has no restore point', new.id using errcode = 'check_violation';
   end if;
   return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION varve.keep_last_lease()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if old.lease_id is not null and new.lease_id is distinct from old.lease_id then
+    new.last_lease_id = old.lease_id;
+  end if;
+  return new;
 end $function$
 ;
 

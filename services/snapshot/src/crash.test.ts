@@ -179,6 +179,30 @@ describe.each(stories)('$name', ({ story, open }) => {
     }
   })
 
+  test('cancelled and closed while the worker sleeps at any step, which wakes up and is killed when it makes something', async () => {
+    for (let n = 1; ; n++) {
+      const world = await open()
+      let step = 0
+      let killed = false
+      const deps = world.watched(async at => {
+        killed ||= step >= n && at.startsWith('during')
+        if (killed) throw new Crash()
+        if (++step !== n || at.startsWith('during')) return
+        await world.catalog.failRun(RUN_ID, { code: 'CANCELLED', message: 'cancelled', retryable: false })
+        await finishInTheEnd(world)
+        // The platform forgets tokens.
+        world.platform.muchLater()
+      })
+      await story(RUN_ID, deps, signal).catch(() => {})
+      if (step < n) break
+      if (world.catalog.run.state !== 'cancelled') continue
+      // The queue delivers the job of the killed worker again.
+      await story(RUN_ID, world.deps, signal).catch(error => expect(error).toMatchObject({ code: 'RUN_ENDED' }))
+      await expectNothingLeft(world)
+      expect([...world.platform.vms.keys()], `slept at step ${n}`).toEqual(['vm-1'])
+    }
+  })
+
   test('done by another worker, to a good end, while the first one sleeps at any step', async () => {
     for (let n = 1; ; n++) {
       const world = await open()
@@ -199,7 +223,7 @@ describe.each(stories)('$name', ({ story, open }) => {
       if (world.catalog.run.state !== 'succeeded') continue
       await story(RUN_ID, world.deps, signal).catch(error => expect(error).toMatchObject({ code: 'RUN_ENDED' }))
       await expectNothingLeft(world)
-      expect(world.platform.vms.size, `slept at step ${n}`).toBe(world.catalog.run.resources.createdVmId === null ? 1 : 2)
+      expect(world.platform.vms.size, `slept at step ${n}`).toBe((world.catalog.run.targetPlatformVmId ?? 'vm-1') === 'vm-1' ? 1 : 2)
     }
   })
 })
