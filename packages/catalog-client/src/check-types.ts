@@ -143,6 +143,7 @@ export interface RunFacts {
   readonly kind: RunKind
   readonly state: RunState
   readonly outcome: Outcome | null
+  readonly createdAt: string
   readonly endedAt: string | null
   readonly platformId: string
   readonly platformVmId: string

@@ -13,16 +13,13 @@ export const S3_SETTINGS = {
   VARVE_S3_CREATE_BUCKET: Type.Boolean({ default: false }),
 }
 
-/** Settings of every worker that is a process of its own. */
-export const WORKER_SETTINGS = {
+/** Settings of every process that works with catalog and repository. */
+export const REPOSITORY_SETTINGS = {
   /** The catalog service. */
   VARVE_CATALOG_URL: Type.String({ minLength: 8 }),
 
   /** Token that all services share. */
   VARVE_CATALOG_TOKEN: Type.String({ minLength: 1 }),
-
-  /** `redis://…` or `postgres://…`. */
-  VARVE_QUEUE_URL: Type.String({ minLength: 8 }),
 
   /** `file:///folder` or `s3://bucket/prefix`. */
   VARVE_REPOSITORY_URL: Type.String({ minLength: 8 }),
@@ -30,6 +27,14 @@ export const WORKER_SETTINGS = {
   ...S3_SETTINGS,
 
   ...SERVICE_SETTINGS,
+}
+
+/** Settings of every worker that is a process of its own. */
+export const WORKER_SETTINGS = {
+  ...REPOSITORY_SETTINGS,
+
+  /** `redis://…` or `postgres://…`. */
+  VARVE_QUEUE_URL: Type.String({ minLength: 8 }),
 }
 
 /** Settings of workers on ranges. */
@@ -45,6 +50,7 @@ type Values<Settings extends Readonly<Record<string, Parameters<typeof Type.Obje
   Static<ReturnType<typeof Type.Object<Settings>>>
 >
 export type S3Config = Values<typeof S3_SETTINGS>
+export type RepositoryConfig = Values<typeof REPOSITORY_SETTINGS>
 export type WorkerConfig = Values<typeof WORKER_SETTINGS>
 export type LaneConfig = Values<typeof LANE_SETTINGS>
 

@@ -3,6 +3,7 @@ import { startBlockReaderService } from '@varve/block-reader'
 import { startBlockWriterService } from '@varve/block-writer'
 import { startCatalogService } from '@varve/catalog'
 import { type Catalog, createCatalogClient } from '@varve/catalog-client'
+import { startMaintenance } from '@varve/maintenance'
 import { openPlatform } from '@varve/platform'
 import { startPostgres } from '@varve/postgres'
 import { openQueue, type QueueDoor } from '@varve/queue'
@@ -119,6 +120,9 @@ async function open(options: StandaloneOptions, closer: Closer): Promise<Standal
   }
   const writer = await startBlockWriterService({ ...deps, repositoryUrl, storeSettings, ...lanes })
   closer.add('block-writer', () => writer.close())
+
+  const maintenance = await startMaintenance(deps)
+  closer.add('maintenance', () => maintenance.close())
 
   const api = await startApi({ ...deps, token, errorHelp: ERROR_HELP }, options.port)
   closer.add('api', () => api.close())
