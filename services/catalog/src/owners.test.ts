@@ -1,0 +1,164 @@
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import {
+  addVm,
+  copyingBackup,
+  MiB,
+  rangeIds,
+  result,
+  sealedBackup,
+  startTestCatalog,
+  startTestPostgres,
+  type TestCatalog,
+  type TestDatabases,
+} from './testing/catalog-fixture.ts'
+
+let databases: TestDatabases
+let t: TestCatalog
+beforeAll(async () => {
+  databases = await startTestPostgres()
+  t = await startTestCatalog(await databases.create(), { reconcileIntervalS: 3600 })
+})
+afterAll(async () => {
+  await t?.close()
+  await databases?.close()
+})
+
+const hex = (digits: number): string => randomUUID().replaceAll('-', '').slice(0, digits)
+const owner = async (key: string): Promise<string> => (await t.catalog.objectOwners([key]))[0]!.owner
+const keyOf = (attempt: string): string => `packs/${attempt.slice(0, 2)}/${attempt}00000000`
+
+async function addAttempt(rangeId: string, runId: string, outcome: string | null = null): Promise<string> {
+  const id = hex(24)
+  await t.sql.query(
+    `insert into varve.attempts (id, range_id, run_id, worker, ended_at, outcome) values ($1, $2, $3, 'w', case when $4::text is null then null else now() end, $4)`,
+    [id, rangeId, runId, outcome],
+  )
+  return id
+}
+
+async function endRun(runId: string): Promise<void> {
+  await t.catalog.failRun(runId, { code: 'X', message: 'x', retryable: false })
+  await t.catalog.closeRun(runId)
+}
+
+const toSweep = async (runId: string): Promise<string[]> =>
+  (await t.catalog.attemptsToSweep()).filter(a => a.runId === runId).map(({ id }) => id)
+
+test('what a try writes is live until its range is done by another, or its run has ended', async () => {
+  const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), 2)
+  const [first = '', second = ''] = await rangeIds(t, run.id)
+  const open = await addAttempt(first, run.id)
+  const failed = await addAttempt(first, run.id, 'failed')
+  const elsewhere = await addAttempt(second, run.id, 'lost')
+  // It may yet report, and be accepted: the range is open.
+  for (const id of [open, failed, elsewhere]) expect(await owner(keyOf(id))).toBe('live')
+  expect(await toSweep(run.id)).toEqual([])
+
+  await t.catalog.completeRange(first, result())
+  expect(await owner(keyOf(failed))).toBe('ended')
+  expect(await owner(keyOf(open))).toBe('live')
+  expect(await owner(keyOf(elsewhere))).toBe('live')
+  expect(await toSweep(run.id)).toEqual([failed])
+
+  await endRun(run.id)
+  for (const id of [open, failed, elsewhere]) expect(await owner(keyOf(id))).toBe('ended')
+  expect((await toSweep(run.id)).sort()).toEqual([open, failed, elsewhere].sort())
+  await t.catalog.attemptsSwept([open, failed, elsewhere])
+  expect(await toSweep(run.id)).toEqual([])
+  const { rows } = await t.sql.query(`select outcome from varve.attempts where id = $1`, [open])
+  expect(rows).toEqual([{ outcome: 'lost' }])
+})
+
+test('what was reported is live, then kept once sealed, and nobody may sweep it', async () => {
+  const vmId = await addVm(t.catalog)
+  const { run } = await copyingBackup(t.catalog, vmId, 1)
+  const [range = ''] = await rangeIds(t, run.id)
+  const attempt = await addAttempt(range, run.id, 'accepted')
+  const reported = result()
+  await t.catalog.completeRange(range, reported)
+  for (const key of [keyOf(attempt), reported.objects[0]!.key]) expect(await owner(key)).toBe('live')
+
+  const { runId } = await sealedBackup(t, await addVm(t.catalog))
+  const [kept] = await t.catalog.runObjects(runId)
+  expect(await owner(kept!.key)).toBe('kept')
+  // Even when its own point is gone: later ones may name it.
+  await t.sql.query(
+    `set session_replication_role = replica; delete from varve.restore_points where run_id = '${runId}'; set session_replication_role = default`,
+  )
+  expect(await owner(kept!.key)).toBe('kept')
+  await t.catalog.objectsSwept([{ key: kept!.key, runId }])
+  expect(await t.catalog.runObjects(runId)).toHaveLength(4)
+
+  await endRun(run.id)
+  for (const key of [keyOf(attempt), reported.objects[0]!.key]) expect(await owner(key)).toBe('ended')
+  const swept = (await t.catalog.objectsToSweep()).filter(o => o.runId === run.id)
+  expect(swept.map(({ key }) => key).sort()).toEqual(reported.objects.map(({ key }) => key).sort())
+  await t.catalog.objectsSwept(swept)
+  expect((await t.catalog.objectsToSweep()).filter(o => o.runId === run.id)).toEqual([])
+  expect(await owner(`packs/aa/${hex(32)}`)).toBe('none')
+})
+
+test('roots: of a sealed point, of a run under way, of one that failed, of nobody', async () => {
+  const vmId = await addVm(t.catalog)
+  const sealed = await sealedBackup(t, vmId)
+  const { run, imageId } = await copyingBackup(t.catalog, vmId, 1)
+  const ask = async (...ids: string[]) => (await t.catalog.imageOwners(ids)).map(answer => [answer.owner, answer.restorePointId])
+  expect(await ask(sealed.imageId, imageId, randomUUID())).toEqual([
+    ['kept', sealed.pointId],
+    ['live', null],
+    ['none', null],
+  ])
+  await endRun(run.id)
+  expect(await ask(imageId)).toEqual([['ended', null]])
+  expect(await t.catalog.sealedPoints([sealed.pointId, randomUUID()])).toEqual([sealed.pointId])
+})
+
+test('points come in pages, by VM and oldest first, with what their parents say; only those sealed before the check', async () => {
+  const vms = [await addVm(t.catalog), await addVm(t.catalog)]
+  const made: string[][] = [[], []]
+  for (let n = 0; n < 60; n++) for (const [i, vmId] of vms.entries()) made[i]!.push((await sealedBackup(t, vmId, 1)).pointId)
+  const check = await t.catalog.createCheck({ scope: 'all', sweep: false })
+  const late = await sealedBackup(t, vms[0]!, 1)
+  const told: { id: string; vmId: string }[] = []
+  for (let after: string | null = null; ; ) {
+    const page: Awaited<ReturnType<typeof t.catalog.pointFacts>> = await t.catalog.pointFacts(check.id, after)
+    expect(page.items.length).toBeLessThanOrEqual(100)
+    told.push(...page.items)
+    if (page.next === null) break
+    after = page.next
+  }
+  for (const [i, vmId] of vms.entries()) expect(told.filter(point => point.vmId === vmId).map(({ id }) => id)).toEqual(made[i])
+  expect(told.map(({ id }) => id)).not.toContain(late.pointId)
+  expect(new Set(told.map(({ id }) => id)).size).toBe(told.length)
+  const [point] = (await t.catalog.pointFacts(check.id, null)).items.filter(({ parentId }) => parentId !== null)
+  expect(point).toMatchObject({
+    parentVmId: point?.vmId,
+    imagesOfRun: 1,
+    runKind: 'backup',
+    runOutcome: 'succeeded',
+    config: { name: 'vm' },
+  })
+  expect(point?.images).toMatchObject([
+    { diskId: 'd0', diskSize: 1024 * MiB, kind: 'full', reason: 'first', parent: null, merkleRoot: 'ab' },
+  ])
+}, 60_000)
+
+test('runs under way: what they last did, and whether they wait for somebody', async () => {
+  const facts = async (id: string) => (await t.catalog.liveRunFacts(null)).items.find(run => run.id === id)
+  const queued = await t.catalog.createBackup(await addVm(t.catalog), {})
+  const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), 1)
+  expect(await facts(queued.id)).toMatchObject({ state: 'queued', waiting: true })
+  expect(await facts(run.id)).toMatchObject({ state: 'copying', waiting: false, vmName: expect.any(String) })
+  await t.sql.query(`update varve.runs set touched_at = now() - interval '1 hour' where id = $1`, [run.id])
+  expect((await facts(run.id))!.silentSeconds).toBeLessThan(60)
+  await t.sql.query(`update varve.ranges set touched_at = now() - interval '20 minutes' where run_id = $1`, [run.id])
+  expect((await facts(run.id))!.silentSeconds).toBeGreaterThan(1199)
+  await t.sql.query(`update varve.runs set paused = true where id = $1`, [run.id])
+  expect(await facts(run.id)).toMatchObject({ waiting: true })
+  await endRun(run.id)
+  expect(await facts(run.id)).toBeUndefined()
+  const ended = (await t.catalog.endedRunFacts(60, null)).items.map(({ id }) => id)
+  expect(ended).toContain(run.id)
+  expect((await t.catalog.runFacts([run.id, randomUUID()])).map(({ id }) => id)).toEqual([run.id])
+})
