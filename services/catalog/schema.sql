@@ -24,6 +24,8 @@ CREATE INDEX attempts_open ON varve.attempts USING btree (range_id) WHERE (ended
 
 CREATE INDEX attempts_to_sweep ON varve.attempts USING btree (run_id) WHERE ((swept_at IS NULL) AND (outcome IS DISTINCT FROM 'accepted'::text));
 
+CREATE INDEX attempts_to_sweep_again ON varve.attempts USING btree (run_id) WHERE (swept_at < touched_at);
+
 CREATE UNIQUE INDEX attempts_accepted ON varve.attempts USING btree (range_id) WHERE (outcome = 'accepted'::text);
 
 create table varve.chains (
@@ -119,12 +121,18 @@ create table varve.images (
   ranges_done integer not null default 0,
   since text,
   datastore_id text,
+  ranges_queued integer not null default 0,
+  time_source_ms bigint not null default 0,
+  time_throttle_ms bigint not null default 0,
+  time_cpu_ms bigint not null default 0,
+  time_store_ms bigint not null default 0,
   constraint images_block_size_check CHECK ((block_size > 0)),
   constraint images_datastore_id_check CHECK ((length(datastore_id) <= 200)),
   constraint images_disk_size_check CHECK ((disk_size >= 0)),
   constraint images_incremental_has_parent CHECK (((kind = 'incremental'::text) = (parent_image_id IS NOT NULL))),
   constraint images_kind_check CHECK ((kind = ANY (ARRAY['full'::text, 'incremental'::text]))),
   constraint images_ranges_done CHECK (((ranges_done >= 0) AND (ranges_done <= ranges_total))),
+  constraint images_ranges_queued CHECK (((ranges_queued >= 0) AND ((ranges_done + ranges_queued) <= ranges_total))),
   constraint images_since_check CHECK ((since ~ '^[0-9]{1,20}$'::text)),
   constraint images_parent_is_sealed FOREIGN KEY (parent_image_id) REFERENCES restore_point_images(image_id),
   constraint images_run_id_fkey FOREIGN KEY (run_id) REFERENCES runs(id),
@@ -133,6 +141,8 @@ create table varve.images (
   constraint images_run_id_disk_id_key UNIQUE (run_id, disk_id),
   constraint images_run_id_id_key UNIQUE (run_id, id)
 );
+
+CREATE TRIGGER images_dispatch AFTER UPDATE OF ranges_done ON varve.images FOR EACH ROW WHEN ((old.ranges_done <> new.ranges_done)) EXECUTE FUNCTION notify_dispatch('ranges');
 
 create table varve.objects (
   range_id uuid not null,
@@ -158,6 +168,7 @@ create table varve.outbox (
   range_id uuid,
   claimed_until timestamp with time zone not null default '-infinity'::timestamp with time zone,
   created_at timestamp with time zone not null default now(),
+  number integer not null default 0,
   constraint outbox_job_check CHECK ((job = ANY (ARRAY['prepare-backup'::text, 'read-range'::text, 'seal-restore-point'::text, 'prepare-restore'::text, 'write-range'::text, 'finish-run'::text]))),
   constraint outbox_range_of_range_jobs CHECK (((range_id IS NOT NULL) = (job = ANY (ARRAY['read-range'::text, 'write-range'::text])))),
   constraint outbox_range_id_fkey FOREIGN KEY (range_id) REFERENCES ranges(id),
@@ -191,6 +202,8 @@ create table varve.platforms (
   constraint platforms_name_key UNIQUE (name)
 );
 
+CREATE TRIGGER platforms_dispatch AFTER UPDATE OF limits, pressure ON varve.platforms FOR EACH ROW WHEN (((old.limits <> new.limits) OR (old.pressure <> new.pressure))) EXECUTE FUNCTION notify_dispatch('runs');
+
 create table varve.ranges (
   id uuid not null default gen_random_uuid(),
   run_id uuid not null,
@@ -215,20 +228,26 @@ create table varve.ranges (
   time_store_ms integer,
   report_hash bytea,
   done_at timestamp with time zone,
+  jobs integer not null default 0,
+  queued_at timestamp with time zone,
+  extra_jobs smallint not null default 0,
+  time_throttle_ms integer,
   constraint ranges_bytes_check CHECK ((bytes >= 0)),
   constraint ranges_done_has_report CHECK (((state = 'done'::text) = ((read IS NOT NULL) AND (written IS NOT NULL) AND (unchanged IS NOT NULL) AND (zero IS NOT NULL) AND (pages IS NOT NULL) AND (damage IS NOT NULL) AND (report_hash IS NOT NULL) AND (done_at IS NOT NULL)))),
   constraint ranges_extents_check CHECK (((jsonb_typeof(extents) = 'array'::text) AND ((jsonb_array_length(extents) % 2) = 0) AND (jsonb_array_length(extents) <= 32768))),
+  constraint ranges_extra_jobs_check CHECK (((extra_jobs >= 0) AND (extra_jobs <= 2))),
   constraint ranges_first_page_check CHECK ((first_page >= 0)),
   constraint ranges_index_check CHECK ((index >= 0)),
   constraint ranges_page_count_check CHECK ((page_count > 0)),
   constraint ranges_pages_check CHECK ((octet_length(pages) <= 4194304)),
+  constraint ranges_queued_has_job CHECK (((state <> 'queued'::text) OR ((jobs > 0) AND (queued_at IS NOT NULL)))),
   constraint ranges_state_check CHECK ((state = ANY (ARRAY['planned'::text, 'queued'::text, 'done'::text, 'failed'::text]))),
   constraint ranges_run_id_image_id_fkey FOREIGN KEY (run_id, image_id) REFERENCES images(run_id, id),
   constraint ranges_pkey PRIMARY KEY (id),
   constraint ranges_image_id_index_key UNIQUE (image_id, index)
 );
 
-CREATE INDEX ranges_planned ON varve.ranges USING btree (run_id, index, image_id) WHERE (state = 'planned'::text);
+CREATE INDEX ranges_planned ON varve.ranges USING btree (image_id, index) WHERE (state = 'planned'::text);
 
 CREATE INDEX ranges_queued ON varve.ranges USING btree (run_id) WHERE (state = 'queued'::text);
 
@@ -334,9 +353,17 @@ CREATE INDEX runs_by_time ON varve.runs USING btree (created_at DESC);
 
 CREATE INDEX runs_by_vm ON varve.runs USING btree (vm_id, created_at DESC);
 
+CREATE INDEX runs_released ON varve.runs USING btree (platform_id) WHERE ((released_at IS NOT NULL) AND (ended_at IS NULL));
+
+CREATE INDEX runs_waiting ON varve.runs USING btree (platform_id, priority, created_at) WHERE ((released_at IS NULL) AND (ended_at IS NULL));
+
 CREATE INDEX runs_without_point ON varve.runs USING btree (id) WHERE ((ended_at IS NOT NULL) AND (outcome = ANY (ARRAY['failed'::text, 'cancelled'::text])) AND (kind = 'backup'::text));
 
 CREATE UNIQUE INDEX runs_one_active_per_vm ON varve.runs USING btree (vm_id) WHERE ((state = ANY (ARRAY['queued'::text, 'preparing'::text, 'copying'::text, 'sealing'::text, 'finishing'::text])) AND ((kind = 'backup'::text) OR ((options ->> 'target'::text) = 'original'::text)));
+
+CREATE TRIGGER runs_dispatch AFTER UPDATE OF state, paused, priority ON varve.runs FOR EACH ROW WHEN (((old.state <> new.state) OR (old.paused <> new.paused) OR (old.priority <> new.priority))) EXECUTE FUNCTION notify_dispatch('runs');
+
+CREATE TRIGGER runs_dispatch_added AFTER INSERT ON varve.runs FOR EACH ROW EXECUTE FUNCTION notify_dispatch('runs');
 
 CREATE TRIGGER runs_keep_last_lease BEFORE UPDATE OF lease_id ON varve.runs FOR EACH ROW EXECUTE FUNCTION keep_last_lease();
 
@@ -429,6 +456,16 @@ begin
     new.last_lease_id = old.lease_id;
   end if;
   return new;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION varve.notify_dispatch()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform pg_notify('varve_dispatch', tg_argv[0]);
+  return null;
 end $function$
 ;
 

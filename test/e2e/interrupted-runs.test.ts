@@ -47,14 +47,6 @@ test('a cancelled run ends as cancelled and leaves nothing', async () => {
   await expectNothingLeft()
 })
 
-test('a lease that the platform takes away ends the run with LEASE_LOST and leaves nothing', async () => {
-  const run = await startedCopying()
-  await system.platformCall('POST', '/varve-test/faults', { kind: 'lease-lost' })
-  expect(await system.ended(run)).toMatchObject({ state: 'failed', reason: 'LEASE_LOST', restorePointId: null })
-  await system.platformCall('DELETE', '/varve-test/faults')
-  await expectNothingLeft()
-})
-
 test('a second backup of the same VM while one runs is refused', async () => {
   const run = await startedCopying()
   await expect(system.startBackup(vmId)).rejects.toMatchObject({ status: 409 })

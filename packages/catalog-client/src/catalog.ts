@@ -1,14 +1,18 @@
 import type { ErrorReport } from '@varve/errors'
 import type { CheckMethods } from './check-methods.ts'
 import type {
+  AttemptEnd,
   BackupOptions,
   Image,
+  NewPlatform,
   NewRange,
   ParentPoint,
   Platform,
+  PlatformLimits,
   PlatformWithCredentials,
   PointImage,
-  RangeForWork,
+  PressureReason,
+  RangeNext,
   RangeResult,
   RestoreOptions,
   RestorePoint,
@@ -19,6 +23,7 @@ import type {
   RunState,
   RunStep,
   SealRequest,
+  TakenRange,
   Vm,
 } from './types.ts'
 
@@ -28,7 +33,17 @@ export interface SeenVm {
   readonly name: string
   readonly power: string
   readonly exclusions: readonly string[]
-  readonly disks: readonly { readonly diskId: string; readonly size: number; readonly excluded?: string }[]
+  /** The platform's id of the host it is on, where it tells. */
+  readonly hostId?: string
+  readonly disks: readonly SeenDisk[]
+}
+
+export interface SeenDisk {
+  readonly diskId: string
+  readonly size: number
+  /** The platform's id of the datastore it is on, where it tells. */
+  readonly datastoreId?: string
+  readonly excluded?: string
 }
 
 export interface NewImage {
@@ -62,10 +77,17 @@ export interface MadePlan {
  * that is finishing or ended: stop working on it), BAD_REQUEST, CATALOG_UNREACHABLE (retryable), UNAUTHORIZED.
  */
 export interface Catalog extends CheckMethods {
-  addPlatform(platform: Omit<PlatformWithCredentials, 'id' | 'createdAt'>): Promise<Platform>
+  addPlatform(platform: NewPlatform): Promise<Platform>
   listPlatforms(): Promise<readonly Platform[]>
   getPlatform(id: string): Promise<PlatformWithCredentials>
   deletePlatform(id: string): Promise<void>
+  /** Only the given limits change. Whoever asks for work next is held to them. */
+  setPlatformLimits(id: string, limits: Partial<PlatformLimits>): Promise<Platform>
+  /**
+   * The platform asked to wait, or took long to answer. Raises its pressure by one, at most once in five seconds whoever reports; by itself it falls by
+   * one in each minute without a report.
+   */
+  reportPressure(id: string, reason: PressureReason): Promise<void>
 
   /** Replace what is known of a platform's VMs; VMs no longer listed stay (their points remain) but are marked gone. */
   reportVms(platformId: string, vms: readonly SeenVm[]): Promise<void>
@@ -87,6 +109,13 @@ export interface Catalog extends CheckMethods {
    * stops at its next look (`planned` turns it into finishing at the latest). Finishing or ended: unchanged.
    */
   cancelRun(id: string): Promise<Run>
+  /**
+   * Hold a run: none of its ranges is given out, those under way are handed back; a step around the copying that has begun ends first. Its lease goes on being
+   * renewed. Twice is once, and a run that is paused can be cancelled. RUN_ENDED when it is finishing or has ended.
+   */
+  pauseRun(id: string): Promise<Run>
+  /** Go on with a run that is paused; one that is not stays as it is, whatever its state. */
+  resumeRun(id: string): Promise<Run>
 
   getRunForWork(id: string): Promise<RunForWork>
   /** queued -> preparing. */
@@ -122,14 +151,28 @@ export interface Catalog extends CheckMethods {
   planned(id: string, plan?: MadePlan): Promise<void>
   /** Forget the images and ranges stored so far, to plan anew. Nothing happens when the run has another snapshot than the given, or is planned already. */
   dropPlan(id: string, snapshotId: string | null): Promise<void>
-  getRange(id: string): Promise<RangeForWork>
   /**
-   * First report wins; later ones return `{ accepted: false }`. The very same report again (a lost answer) is accepted again, so that nobody
-   * takes its own objects for garbage. The last range moves the run on. RUN_ENDED when the run is no longer copying and the range is not done.
+   * Begin a try at a range: it is recorded before anything is written. `worker` (1..200 characters) names who tries and is used for one try only: under the
+   * same name again the answer is the same try, as long as it is open.
    */
-  completeRange(id: string, result: RangeResult): Promise<{ readonly accepted: boolean }>
-  /** Progress inside a range, for the eye only. */
-  progressRange(id: string, progress: { readonly read: number; readonly written: number }): Promise<{ readonly cancelRequested: boolean }>
+  takeRange(id: string, worker: string): Promise<TakenRange>
+  /**
+   * First report wins; later ones, and those of tries that were given up, return `{ accepted: false }`. The very same report again (a lost answer) is
+   * accepted again, so that nobody takes its own objects for garbage. The last range moves the run on. RUN_ENDED when the run is no longer copying and the
+   * range is not done; NOT_FOUND when the range has no such attempt; BAD_REQUEST when an object's id does not begin with the attempt's.
+   */
+  completeRange(id: string, attemptId: string, result: RangeResult): Promise<{ readonly accepted: boolean }>
+  /** A sign of life, how far the try is, and what to do next. RUN_ENDED; NOT_FOUND when the range has no such attempt. */
+  progressRange(
+    id: string,
+    attemptId: string,
+    progress: { readonly read: number; readonly written: number },
+  ): Promise<{ readonly next: RangeNext }>
+  /**
+   * A try is given up, and nothing is written under it any more. A range of a paused run goes back to `planned` when nobody else works on it; otherwise it stays
+   * in the queue. One that has ended already stays as it ended.
+   */
+  endAttempt(attemptId: string, end: AttemptEnd): Promise<void>
   /** The page references that the ranges of an image reported, in page order, as raw bytes (concatenated). */
   imagePages(imageId: string): Promise<Uint8Array>
   /** Keys of all packs and maps that the run's accepted ranges reported, with sizes. */

@@ -18,7 +18,6 @@ const name = () => Type.String({ maxLength: 1024 })
 const text = () => Type.String({ maxLength: 2000 })
 const scope = () => Type.Union([Type.Literal('leaks'), Type.Literal('all')])
 
-export const worker = () => Type.String({ minLength: 1, maxLength: 200 })
 export const cursor = () => nullable(Type.String({ maxLength: 200 }))
 export const idList = () => Type.Array(uuid(), { maxItems: IDS_PER_CALL })
 export const keyList = () => Type.Array(Type.String({ minLength: 1, maxLength: 512 }), { maxItems: IDS_PER_CALL })

@@ -1,4 +1,4 @@
-export type { Catalog, MadePlan, NewImage, SeenVm } from './catalog.ts'
+export type { Catalog, MadePlan, NewImage, SeenDisk, SeenVm } from './catalog.ts'
 export { type CheckMethods, IDS_PER_CALL } from './check-methods.ts'
 export {
   type AttemptToSweep,
@@ -28,17 +28,30 @@ export { type CatalogClientOptions, createCatalogClient } from './client.ts'
 export { CATALOG_ERRORS, CatalogError, type CatalogErrorCode, isCatalogErrorCode } from './errors.ts'
 export { FINDING_CODES, type FindingCode, type FindingFacts, type FindingKind } from './finding-codes.ts'
 export {
+  type AttemptEnd,
   type BackupOptions,
   ENDED_STATES,
   type Image,
+  LIMIT_RANGES,
+  type NewPlatform,
   type NewRange,
   type Outcome,
   type ParentPoint,
   type Platform,
+  type PlatformLimits,
+  type PlatformPressure,
   type PlatformWithCredentials,
   type PointImage,
+  PRESSURE_MAX,
+  PRESSURE_REASONS,
+  PRIORITIES,
+  type PressureReason,
+  type Priority,
+  RANGE_TIMES,
   type RangeForWork,
+  type RangeNext,
   type RangeResult,
+  type RangeTime,
   type RestoreOptions,
   type RestorePoint,
   RUN_STATES,
@@ -50,5 +63,6 @@ export {
   type RunStep,
   type RunTotals,
   type SealRequest,
+  type TakenRange,
   type Vm,
 } from './types.ts'

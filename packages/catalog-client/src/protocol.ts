@@ -11,9 +11,10 @@ import {
   keyList,
   objectList,
   uuid,
-  worker,
 } from './check-schemas.ts'
 import {
+  attemptEnd,
+  attemptId,
   backupOptions,
   errorReport,
   idempotencyKey,
@@ -22,7 +23,9 @@ import {
   newPlatform,
   newRange,
   note,
+  platformLimits,
   platformVmId,
+  pressureReason,
   progress,
   RANGES_PER_CALL,
   rangeResult,
@@ -32,6 +35,7 @@ import {
   seenVm,
   snapshot,
   snapshotId,
+  worker,
 } from './schemas.ts'
 
 /**
@@ -78,6 +82,8 @@ export const ROUTES: { readonly [M in CatalogMethod]: Route } = {
   listPlatforms: get('/platforms'),
   getPlatform: get('/platforms/:id'),
   deletePlatform: { ...get('/platforms/:id'), http: 'DELETE' },
+  setPlatformLimits: post('/platforms/:id/limits', { limits: platformLimits }),
+  reportPressure: post('/platforms/:id/pressure', { reason: pressureReason() }),
 
   reportVms: post('/platforms/:id/vms', { vms: Type.Array(seenVm, { maxItems: 20_000 }) }),
   listVms: get('/vms'),
@@ -99,6 +105,8 @@ export const ROUTES: { readonly [M in CatalogMethod]: Route } = {
   },
   getRun: get('/runs/:id'),
   cancelRun: post('/runs/:id/cancel'),
+  pauseRun: post('/runs/:id/pause'),
+  resumeRun: post('/runs/:id/resume'),
   getRunForWork: get('/runs/:id/work'),
   startRun: post('/runs/:id/start'),
   recordResources: post('/runs/:id/resources', { resources }),
@@ -118,9 +126,10 @@ export const ROUTES: { readonly [M in CatalogMethod]: Route } = {
   closeRun: post('/runs/:id/close'),
   requeue: post('/runs/:id/requeue'),
 
-  getRange: get('/ranges/:id'),
-  completeRange: post('/ranges/:id/complete', { result: rangeResult }),
-  progressRange: post('/ranges/:id/progress', { progress }),
+  takeRange: post('/ranges/:id/take', { worker: worker() }),
+  completeRange: post('/ranges/:id/complete', { attemptId: attemptId(), result: rangeResult }),
+  progressRange: post('/ranges/:id/progress', { attemptId: attemptId(), progress }),
+  endAttempt: post('/attempts/end', { attemptId: attemptId(), end: attemptEnd }),
 
   imagePages: { ...get('/images/:id/pages'), answer: 'bytes' },
   getImageRoot: get('/images/:id/root'),
@@ -138,7 +147,7 @@ export const ROUTES: { readonly [M in CatalogMethod]: Route } = {
   listChecks: post('/checks/list', { filter: Type.Optional(checkFilter) }),
   takeCheck: post('/checks/take', { worker: worker() }),
   progressCheck: post('/checks/:id/progress', { worker: worker(), at: checkProgress }),
-  endCheck: post('/checks/:id/end', { worker: worker(), end: checkEnd }),
+  endCheck: post('/checks/:id/end', { worker: worker(), outcome: checkEnd }),
   pointFacts: post('/checks/:id/points', { after: cursor() }),
   runFacts: post('/facts/runs', { ids: idList() }),
   liveRunFacts: post('/facts/live-runs', { after: cursor() }),

@@ -2,7 +2,20 @@ import type { ErrorReport } from '@varve/errors'
 import { FULL_REASONS, type FullReason } from '@varve/planning'
 import { type Static, Type } from '@varve/runtime'
 import type { MadePlan, NewImage, SeenVm } from './catalog.ts'
-import type { BackupOptions, NewRange, PlatformWithCredentials, RangeResult, RestoreOptions, RunResources, SealRequest } from './types.ts'
+import type {
+  AttemptEnd,
+  BackupOptions,
+  NewPlatform,
+  NewRange,
+  PlatformLimits,
+  PressureReason,
+  Priority,
+  RangeResult,
+  RestoreOptions,
+  RunResources,
+  SealRequest,
+} from './types.ts'
+import { LIMIT_RANGES, PRESSURE_REASONS, PRIORITIES } from './types.ts'
 
 /** JSON Schemas of what services send to the catalog. Every length is bounded. */
 
@@ -14,6 +27,8 @@ const matching =
     schema
 
 const name = () => Type.String({ minLength: 1, maxLength: 1024 })
+/** The platform's id of a host or a datastore. */
+const placeId = () => Type.String({ minLength: 1, maxLength: 200 })
 const key = () => Type.String({ minLength: 1, maxLength: 512 })
 const text = () => Type.String({ maxLength: 16_384 })
 const time = () => Type.String({ minLength: 20, maxLength: 40, pattern: '^\\d{4}-\\d\\d-\\d\\dT[\\d:.]+(Z|[+-]\\d\\d:\\d\\d)$' })
@@ -21,9 +36,11 @@ const time = () => Type.String({ minLength: 20, maxLength: 40, pattern: '^\\d{4}
 const checkpointId = () => Type.String({ pattern: '^[0-9]{1,20}$' })
 const bytes = () => Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
 const count = (maximum: number) => Type.Integer({ minimum: 0, maximum })
+const milliseconds = () => Type.Number({ minimum: 0 })
 const nullable = <S extends Schema>(schema: S) => Type.Union([schema, Type.Null()])
 const uuid = () => Type.String({ pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' })
 const fullReason = () => Type.Unsafe<FullReason>(Type.String({ enum: Object.keys(FULL_REASONS) }))
+const priority = () => Type.Optional(Type.Unsafe<Priority>(Type.String({ enum: [...PRIORITIES] })))
 const imageKind = () => Type.Union([Type.Literal('full'), Type.Literal('incremental')])
 
 /** Most ranges of one addRanges call. */
@@ -31,7 +48,7 @@ export const RANGES_PER_CALL = 1000
 /** Most extents of one range: 256 pages of 256 MiB at 64 KiB, every second one, is 4096 times 128; planning closes a range far earlier. */
 export const EXTENTS_PER_RANGE = 16_384
 
-export const newPlatform = matching<Omit<PlatformWithCredentials, 'id' | 'createdAt'>>()(
+export const newPlatform = matching<NewPlatform>()(
   Type.Object({
     name: Type.String({ minLength: 1, maxLength: 200 }),
     kind: Type.Literal('scp'),
@@ -41,18 +58,36 @@ export const newPlatform = matching<Omit<PlatformWithCredentials, 'id' | 'create
   }),
 )
 
+export const platformLimits = matching<Partial<PlatformLimits>>()(
+  Type.Object(
+    {
+      runs: Type.Optional(Type.Integer(LIMIT_RANGES.runs)),
+      runsPerHost: Type.Optional(Type.Integer(LIMIT_RANGES.runsPerHost)),
+      openDisksPerHost: Type.Optional(Type.Integer(LIMIT_RANGES.openDisksPerHost)),
+      openDisksPerDatastore: Type.Optional(Type.Integer(LIMIT_RANGES.openDisksPerDatastore)),
+      bytesPerSecond: Type.Optional(nullable(Type.Integer(LIMIT_RANGES.bytesPerSecond))),
+    },
+    { additionalProperties: false },
+  ),
+)
+export const pressureReason = () => Type.Unsafe<PressureReason>(Type.String({ enum: [...PRESSURE_REASONS] }))
+
 export const seenVm = matching<SeenVm>()(
   Type.Object({
     platformVmId: name(),
     name: Type.String({ maxLength: 1024 }),
     power: Type.String({ maxLength: 100 }),
     exclusions: Type.Array(text(), { maxItems: 100 }),
-    disks: Type.Array(Type.Object({ diskId: name(), size: bytes(), excluded: Type.Optional(text()) }), { maxItems: 1000 }),
+    hostId: Type.Optional(placeId()),
+    disks: Type.Array(
+      Type.Object({ diskId: name(), size: bytes(), datastoreId: Type.Optional(placeId()), excluded: Type.Optional(text()) }),
+      { maxItems: 1000 },
+    ),
   }),
 )
 
 export const backupOptions = matching<BackupOptions>()(
-  Type.Object({ full: Type.Optional(Type.Boolean()), enableCbt: Type.Optional(Type.Boolean()) }),
+  Type.Object({ full: Type.Optional(Type.Boolean()), enableCbt: Type.Optional(Type.Boolean()), priority: priority() }),
 )
 
 export const restoreOptions = matching<RestoreOptions>()(
@@ -62,6 +97,7 @@ export const restoreOptions = matching<RestoreOptions>()(
     name: Type.Optional(name()),
     powerOn: Type.Optional(Type.Boolean()),
     onDamage: Type.Optional(Type.Union([Type.Literal('fail'), Type.Literal('continue')])),
+    priority: priority(),
   }),
 )
 
@@ -72,6 +108,7 @@ export const resources = matching<Partial<RunResources>>()(
     snapshotName: Type.Optional(nullable(name())),
     snapshotId: Type.Optional(nullable(name())),
     leaseId: Type.Optional(nullable(name())),
+    leaseToken: Type.Optional(nullable(Type.String({ minLength: 1, maxLength: 100 }))),
     createdVmId: Type.Optional(nullable(name())),
   }),
 )
@@ -134,9 +171,13 @@ export const rangeResult = matching<RangeResult>()(
       maxItems: 16_384,
     }),
     damage: Type.Array(Type.Object({ offset: bytes(), length: bytes(), code: Type.String({ maxLength: 100 }) }), { maxItems: 65_536 }),
-    time: Type.Object({ source: Type.Number({ minimum: 0 }), cpu: Type.Number({ minimum: 0 }), store: Type.Number({ minimum: 0 }) }),
+    time: Type.Object({ source: milliseconds(), throttle: milliseconds(), cpu: milliseconds(), store: milliseconds() }),
   }),
 )
+
+export const attemptId = () => Type.String({ pattern: '^[0-9a-f]{24}$' })
+export const worker = () => Type.String({ minLength: 1, maxLength: 200 })
+export const attemptEnd = matching<AttemptEnd>()(Type.Union([Type.Literal('failed'), Type.Literal('handed-back')]))
 
 export const progress = matching<{ read: number; written: number }>()(Type.Object({ read: bytes(), written: bytes() }))
 

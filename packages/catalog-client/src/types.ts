@@ -30,6 +30,46 @@ export type Outcome = 'succeeded' | 'succeeded-with-damage' | 'failed' | 'cancel
 /** The jobs of a run, in order; also the queue names. */
 export type RunStep = 'prepare-backup' | 'read-range' | 'seal-restore-point' | 'prepare-restore' | 'write-range' | 'finish-run'
 
+/** Which of several runs that wait goes first; within one priority VMs take turns. */
+export const PRIORITIES = ['low', 'normal', 'high'] as const
+export type Priority = (typeof PRIORITIES)[number]
+
+/** How much of a platform is used at the same time, over all workers. */
+export interface PlatformLimits {
+  /** Runs under way. */
+  readonly runs: number
+  readonly runsPerHost: number
+  /** Disks that are read or written. */
+  readonly openDisksPerHost: number
+  readonly openDisksPerDatastore: number
+  /** Of one connection to a disk; null: as fast as it goes. */
+  readonly bytesPerSecond: number | null
+}
+
+/** What any platform can be told to bear; the upper ends only keep typing errors out. */
+export const LIMIT_RANGES = {
+  runs: { minimum: 1, maximum: 10_000 },
+  runsPerHost: { minimum: 1, maximum: 10_000 },
+  openDisksPerHost: { minimum: 1, maximum: 10_000 },
+  openDisksPerDatastore: { minimum: 1, maximum: 10_000 },
+  /** Below this, a single read of 2 MiB would take so long that its range counts as stalled. */
+  bytesPerSecond: { minimum: 1024 * 1024, maximum: 1024 ** 4 },
+} as const satisfies Record<keyof PlatformLimits, { minimum: number; maximum: number }>
+
+export const PRESSURE_REASONS = ['throttled', 'slow'] as const
+/** `throttled`: it answered that there are too many calls. `slow`: it took long for one. */
+export type PressureReason = (typeof PRESSURE_REASONS)[number]
+export const PRESSURE_MAX = 6
+
+/** That a platform has too much to do, as its answers tell. Limits are halved `level` times; each minute without such an answer takes one off. */
+export interface PlatformPressure {
+  /** 0..PRESSURE_MAX. */
+  readonly level: number
+  /** The last answer that counted, while the level is above 0. */
+  readonly reason: PressureReason | null
+  readonly at: string | null
+}
+
 export interface Platform {
   readonly id: string
   readonly name: string
@@ -38,6 +78,9 @@ export interface Platform {
   /** How disk data travels: NBD in plain text or over TLS. Absent: TLS where the platform offers it. */
   readonly transport?: 'nbd' | 'nbd_ssl' | undefined
   readonly createdAt: string
+  /** As set, defaults filled in, before any pressure. */
+  readonly limits: PlatformLimits
+  readonly pressure: PlatformPressure
 }
 /** Internal only: never leaves through the public API. */
 export interface PlatformWithCredentials extends Platform {
@@ -45,6 +88,8 @@ export interface PlatformWithCredentials extends Platform {
     | { readonly username: string; readonly password: string }
     | { readonly accessKey: string; readonly secretKey: string }
 }
+
+export type NewPlatform = Omit<PlatformWithCredentials, 'id' | 'createdAt' | 'limits' | 'pressure'>
 
 export interface Vm {
   readonly id: string
@@ -68,6 +113,8 @@ export interface BackupOptions {
   readonly full?: boolean
   /** Turn CBT on for disks that have it off (default true). */
   readonly enableCbt?: boolean
+  /** Default normal. */
+  readonly priority?: Priority
 }
 
 export interface RestoreOptions {
@@ -80,7 +127,16 @@ export interface RestoreOptions {
   readonly powerOn?: boolean
   /** What a damaged block does: leave a hole and go on (`continue`), or fail the run (default `fail`). */
   readonly onDamage?: 'fail' | 'continue'
+  /** Default normal. */
+  readonly priority?: Priority
 }
+
+/**
+ * What the ranges of a run waited for: the platform's disk, the limit of its connections, our own processor, the repository. In the order in which
+ * the bytes of a backup pass by.
+ */
+export const RANGE_TIMES = ['source', 'throttle', 'cpu', 'store'] as const
+export type RangeTime = (typeof RANGE_TIMES)[number]
 
 export interface RunTotals {
   /** Bytes that CBT named (backup) or that the plan will write (restore). */
@@ -104,12 +160,17 @@ export interface Run {
   readonly vmName: string
   readonly platformId: string
   readonly state: RunState
+  /** No range of it is read or written, until it is resumed. */
+  readonly paused: boolean
+  readonly priority: Priority
   readonly outcome: Outcome | null
   /** Error code when it failed, e.g. `LEASE_OCCUPIED`; null otherwise. */
   readonly reason: string | null
   readonly message: string | null
   readonly options: BackupOptions | RestoreOptions
   readonly totals: RunTotals
+  /** What its ranges waited for most; null before one is done. */
+  readonly bottleneck: RangeTime | null
   readonly createdAt: string
   readonly startedAt: string | null
   readonly endedAt: string | null
@@ -142,6 +203,8 @@ export interface RunResources {
   readonly snapshotName: string | null
   readonly snapshotId: string | null
   readonly leaseId: string | null
+  /** Under which its lease is asked for: the same token gives the same lease again. */
+  readonly leaseToken: string | null
   /** VM made for a restore to a new VM. */
   readonly createdVmId: string | null
 }
@@ -197,9 +260,30 @@ export interface RangeForWork extends NewRange {
   /** Restore: the image whose blocks are written. */
   readonly sourceImageId: string | null
   readonly onDamage: 'fail' | 'continue'
+  /** What one connection to its platform may carry now, under whatever pressure there is; null: no limit. */
+  readonly bytesPerSecond: number | null
   readonly runState: RunState
   readonly cancelRequested: boolean
+  readonly paused: boolean
 }
+
+/** A range as a worker gets it. */
+export interface TakenRange extends RangeForWork {
+  /**
+   * Names this try at the range: 24 hex digits. All packs and maps that it writes have ids that begin with it, so that they are accounted for before they
+   * are written. Null: there is nothing to do (done, not in the queue, its run not copying, paused or cancelled), and no try is recorded.
+   */
+  readonly attemptId: string | null
+}
+
+/**
+ * What a worker is told when it says how far it is. `taken`: somebody else did the range, or this try counts as ended; `paused`: hand it back. Each but
+ * `go-on` means to stop.
+ */
+export type RangeNext = 'go-on' | 'cancelled' | 'paused' | 'taken'
+
+/** How a worker gives an attempt up: something failed, or it was told to stop. */
+export type AttemptEnd = 'failed' | 'handed-back'
 
 /** What a read-range job reports. Idempotent per range: the first report wins. */
 export interface RangeResult {
@@ -214,7 +298,7 @@ export interface RangeResult {
   /** Restore: damaged extents that could not be restored. Backup: parts whose page in the parent is damaged, so that all of them were read again. */
   readonly damage: readonly (Extent & { readonly code: string })[]
   /** Milliseconds waited for each. */
-  readonly time: { readonly source: number; readonly cpu: number; readonly store: number }
+  readonly time: Readonly<Record<RangeTime, number>>
 }
 
 export interface RestorePoint {

@@ -9,7 +9,7 @@ const ANSWER_MS = 90_000
 /** The API sends a sign of life on event streams every 15 s: three missed ones mean that nobody is there. */
 const SILENCE_MS = 50_000
 
-type Method = 'GET' | 'POST' | 'DELETE'
+type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE'
 
 /** The public API over HTTP. Every call throws CliError API_UNREACHABLE or API_ANSWER_INVALID, or RefusedError with what the API said. */
 export class ApiClient {
@@ -24,6 +24,9 @@ export class ApiClient {
   }
   post<T>(path: string, body: unknown, headers: Record<string, string> = {}): Promise<T> {
     return this.#call<T>('POST', path, body, headers)
+  }
+  patch<T>(path: string, body: unknown): Promise<T> {
+    return this.#call<T>('PATCH', path, body)
   }
   delete(path: string): Promise<void> {
     return this.#call<void>('DELETE', path)

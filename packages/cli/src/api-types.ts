@@ -7,7 +7,17 @@ export interface PlatformInfo {
   readonly url: string
   readonly transport: 'nbd' | 'nbd_ssl' | null
   readonly createdAt: string
+  readonly limits: LimitsInfo
+  readonly pressure: { readonly level: number; readonly reason: 'throttled' | 'slow' | null; readonly at: string | null }
   readonly inventory: { readonly readAt: string | null; readonly code: string | null; readonly message: string | null }
+}
+
+export interface LimitsInfo {
+  readonly runs: number
+  readonly runsPerHost: number
+  readonly openDisksPerHost: number
+  readonly openDisksPerDatastore: number
+  readonly bytesPerSecond: number | null
 }
 
 export interface VmInfo {
@@ -44,11 +54,14 @@ export interface RunInfo {
   readonly vmId: string
   readonly vmName: string
   readonly state: string
+  readonly paused: boolean
+  readonly priority: 'low' | 'normal' | 'high'
   readonly outcome: string | null
   readonly reason: string | null
   readonly message: string | null
   readonly help: string | null
   readonly totals: TotalsInfo
+  readonly bottleneck: 'source' | 'throttle' | 'cpu' | 'store' | null
   readonly progress: { readonly fraction: number; readonly rate: number | null; readonly remainingSeconds: number | null }
   readonly createdAt: string
   readonly startedAt: string | null

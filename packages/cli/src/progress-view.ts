@@ -1,7 +1,7 @@
 import cliProgress from 'cli-progress'
 import type { RunInfo } from './api-types.ts'
 import type { ProgressView } from './follow.ts'
-import { pace, progressLine } from './words.ts'
+import { pace, progressLine, stateOf } from './words.ts'
 
 /** A plain log gets a line when the state changes and at each tenth, not at each event. */
 const PLAIN_STEPS = 10
@@ -19,7 +19,7 @@ export function barView(stream: NodeJS.WriteStream): ProgressView {
       const payload = {
         name: run.vmName.padEnd(16),
         percent: `${percent.toFixed(1)} %`.padStart(7),
-        state: run.state,
+        state: stateOf(run),
         pace: pace(run),
       }
       const bar = bars.get(run.id)
@@ -37,7 +37,7 @@ export function plainView(write: (line: string) => void): ProgressView {
   const said = new Map<string, string>()
   return {
     update(run) {
-      const key = `${run.state} ${Math.floor(run.progress.fraction * PLAIN_STEPS)}`
+      const key = `${stateOf(run)} ${Math.floor(run.progress.fraction * PLAIN_STEPS)}`
       if (said.get(run.id) === key || run.endedAt !== null) return
       said.set(run.id, key)
       write(progressLine(run))

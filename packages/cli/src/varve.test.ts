@@ -72,6 +72,29 @@ async function json(...args: string[]) {
   return JSON.parse(out)
 }
 
+test('limits of a platform are shown, changed one by one, and refused when they make no sense', async () => {
+  expect((await varve('platform', 'list')).out).toMatch(/32 runs, 16 a host, disks 16 a host and 10 a datastore +-$/m)
+  expect((await varve('platform', 'limits', 'lab')).out).toMatch(/^bytes per second +none$/m)
+  const changed = await json('platform', 'limits', 'lab', '--runs', '8', '--bytes-per-second', '50000000')
+  expect(changed.limits).toMatchObject({ runs: 8, runsPerHost: 16, bytesPerSecond: 50_000_000 })
+  expect((await json('platform', 'limits', 'lab', '--bytes-per-second', 'none')).limits).toMatchObject({ runs: 8, bytesPerSecond: null })
+  expect(await varve('platform', 'limits', 'lab', '--runs', '0')).toMatchObject({ code: 2, err: expect.stringMatching(/^USAGE/) })
+  expect(await varve('platform', 'limits', 'lab', '--bytes-per-second', '7')).toMatchObject({
+    code: 2,
+    err: expect.stringMatching(/^BAD_REQUEST/),
+  })
+})
+
+test('a run is paused, shown as such, resumed, cancelled', async () => {
+  const [{ id }] = await json('backup', 'endless-1', '--no-wait', '--priority', 'high')
+  expect(await varve('pause', id)).toMatchObject({ code: 0, out: expect.stringMatching(/^endless-1: backup is paused/) })
+  expect((await varve('runs', id)).out).toMatch(/\(paused\)/)
+  expect((await varve('runs', '--active')).out).toMatch(/endless-1 .*\(paused\)/)
+  expect(await json('resume', id)).toMatchObject({ paused: false, priority: 'high' })
+  await varve('cancel', id)
+  expect(await varve('pause', id)).toMatchObject({ code: 1, err: expect.stringMatching(/^RUN_ENDED/) })
+})
+
 test('lists of VMs and platforms are aligned for people and JSON for programs', async () => {
   const [{ out }, vms] = await Promise.all([varve('vm', 'list'), json('vm', 'list')])
   const [head = '', first = ''] = out.split('\n')

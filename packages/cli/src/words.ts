@@ -24,10 +24,22 @@ export function pace({ progress }: RunInfo): string {
   return `${formatBytes(rate)}/s${remainingSeconds === null ? '' : `, ${formatDuration(remainingSeconds * 1000)} left`}`
 }
 
+/** `copying`; `copying (paused)` while it is held. */
+export function stateOf({ state, paused }: RunInfo): string {
+  return paused ? `${state} (paused)` : state
+}
+
+const BOTTLENECKS = {
+  source: "the platform's disks",
+  throttle: 'the limit of bytes a second that the platform was given',
+  cpu: 'the processors of the workers',
+  store: 'the repository',
+} as const
+
 /** One line about a run that is under way. */
 export function progressLine(run: RunInfo): string {
   const percent = `${Math.floor(run.progress.fraction * 100)} %`
-  const parts = [`${run.vmName}: ${run.state}`, ...(run.state === 'copying' ? [percent, pace(run)] : [])]
+  const parts = [`${run.vmName}: ${stateOf(run)}`, ...(run.state === 'copying' ? [percent, pace(run)] : [])]
   return parts.filter(part => part !== '').join(', ')
 }
 
@@ -58,6 +70,7 @@ export function summary(run: RunInfo): string {
     )
     if (run.targetPlatformVmId !== null) lines.push(`  VM ${run.targetPlatformVmId} on the platform`)
   }
+  if (run.bottleneck !== null) lines.push(`  waited most for ${BOTTLENECKS[run.bottleneck]}`)
   return [...lines, ...noteLines(run)].join('\n')
 }
 

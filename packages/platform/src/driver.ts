@@ -8,6 +8,8 @@ export interface PlatformVm {
   /** A task of the platform is under way on it: no backup may start. */
   readonly busy: boolean
   readonly disks: readonly PlatformDisk[]
+  /** The host it is on, or was last; absent when not told. */
+  readonly hostId?: string
   /**
    * Why the VM can't be backed up, empty when it can: `turbo`, `internal-snapshots`, `backup-proxy`, `desktop-revert`,
    * `vm-type`, `not-hci` (the vendor's rules), `answer-invalid` (the platform lists it in a way we don't understand).
@@ -22,6 +24,7 @@ export interface PlatformDisk {
   readonly id: string
   /** Bytes. */
   readonly size: number
+  /** Empty when not told. */
   readonly datastoreId: string
   /** Why this disk is left out, absent when it is not: `shared`, `physical`, `rdm`. */
   readonly excluded?: string

@@ -5,7 +5,16 @@ import { QueueError } from './errors.ts'
 import type { QueueOptions } from './open-queue.ts'
 import { bullJobId, checkPayload } from './payload.ts'
 import { redactError } from './plain-text.ts'
-import { JOB_NAMES, type JobHandler, type JobName, type JobPayloads, type QueueDoor, type QueueWorker } from './queue.ts'
+import {
+  type AddOptions,
+  JOB_NAMES,
+  type JobHandler,
+  type JobName,
+  type JobPayloads,
+  type JobPriority,
+  type QueueDoor,
+  type QueueWorker,
+} from './queue.ts'
 import type { QueueBackend } from './queue-backend.ts'
 
 /** Rules that hold whatever the caller asks: fewer attempts would lose jobs that a server runs twice. */
@@ -13,6 +22,8 @@ const MIN_ATTEMPTS = 3
 /** Time limit of one try inside a call, ms. */
 const TRY_MS = 5000
 const SWEEP_MS = 60 * 60 * 1000
+/** BullMQ gives out the lower number first, and one without a number before all: so every job has one. */
+const PRIORITIES: Readonly<Record<JobPriority, number>> = { high: 1, normal: 2, low: 3 }
 
 type BullQueue = Queue<unknown, unknown, string, unknown, unknown, string, IQueueBackend>
 
@@ -35,18 +46,16 @@ export class BullQueueDoor implements QueueDoor {
     this.#sweeper = setInterval(() => void this.#sweep(), SWEEP_MS).unref()
   }
 
-  async add<Name extends JobName>(
-    name: Name,
-    payload: JobPayloads[Name],
-    options: { readonly id: string; readonly delayMs?: number },
-  ): Promise<void> {
+  async add<Name extends JobName>(name: Name, payload: JobPayloads[Name], options: AddOptions): Promise<void> {
     const data = checkPayload(name, payload)
     const jobId = bullJobId(options.id)
+    const priority = PRIORITIES[options.priority ?? 'normal']
+    const delay = options.delayMs === undefined ? {} : { delay: Math.max(0, Math.ceil(options.delayMs)) }
     await this.#call(`add ${name}`, async () => {
       const queue = await this.#queue(name)
       // A failed job is kept to be looked at and would swallow the new one.
       if ((await queue.getJobState(jobId)) === 'failed') await queue.remove(jobId)
-      await queue.add(name, data, { jobId, ...(options.delayMs === undefined ? {} : { delay: Math.max(0, Math.ceil(options.delayMs)) }) })
+      await queue.add(name, data, { jobId, priority, ...delay })
     })
   }
 

@@ -3,7 +3,7 @@ import { createLogger, sleep } from '@varve/runtime'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { QueueError } from './errors.ts'
 import { openQueue, type QueueOptions } from './open-queue.ts'
-import type { Job, QueueDoor } from './queue.ts'
+import type { Job, JobPriority, QueueDoor } from './queue.ts'
 import { type ContractServer, postgresServer, redisServer } from './testing/contract-servers.ts'
 
 const log = createLogger('test', 'fatal')
@@ -87,6 +87,36 @@ describe.each([
 
     await door.add('prepare-backup', { runId: 'a' }, { id: 'a-prepare' })
     await until('it ran again', () => runs.length === 3)
+  })
+
+  test('the higher priority first, of the same the older; the pause after a failure changes nothing', async ctx => {
+    const door = await open(live(ctx).url)
+    const add = (runId: string, priority?: JobPriority) =>
+      door.add('finish-run', { runId }, { id: runId, ...(priority === undefined ? {} : { priority }) })
+    for (const runId of ['low-1', 'low-2']) await add(runId, 'low')
+    for (const runId of ['normal-1', 'normal-2']) await add(runId)
+    await add('normal-3', 'normal')
+    for (const runId of ['high-1', 'high-2']) await add(runId, 'high')
+    expect((await door.counts('finish-run')).waiting).toBe(7)
+    const order: string[] = []
+    let failed = false
+    await door.work(
+      'finish-run',
+      async ({ payload: { runId } }) => {
+        if (runId === 'high-1' && !failed) {
+          failed = true
+          await add('normal-4')
+          throw new Error('once')
+        }
+        order.push(runId)
+        // Longer than the pause of the one that failed.
+        await sleep(40)
+      },
+      { concurrency: 1 },
+    )
+    await until('all are done', () => order.length === 8)
+    expect(order.filter(runId => runId !== 'high-1')).toEqual(['high-2', 'normal-1', 'normal-2', 'normal-3', 'normal-4', 'low-1', 'low-2'])
+    expect(order.indexOf('high-1')).toBeLessThan(order.indexOf('low-1'))
   })
 
   test('a throwing handler is tried again, the last attempt is marked, the failed job does not block its id', async ctx => {

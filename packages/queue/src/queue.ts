@@ -20,6 +20,16 @@ export const JOB_NAMES = [
   'finish-run',
 ] as const satisfies readonly JobName[]
 
+/** Which of two jobs that wait is given out first; of the same, the older. */
+export type JobPriority = 'low' | 'normal' | 'high'
+
+export interface AddOptions {
+  readonly id: string
+  readonly delayMs?: number
+  /** Default `normal`. A job that waits already keeps the one it has. */
+  readonly priority?: JobPriority
+}
+
 export interface Job<Name extends JobName> {
   readonly name: Name
   readonly payload: JobPayloads[Name]
@@ -36,11 +46,7 @@ export interface QueueDoor {
    * Add a job. The same `id` while a job of that id is waiting or active is the same job. Retried inside on passing faults of the server;
    * then QUEUE_UNREACHABLE.
    */
-  add<Name extends JobName>(
-    name: Name,
-    payload: JobPayloads[Name],
-    options: { readonly id: string; readonly delayMs?: number },
-  ): Promise<void>
+  add<Name extends JobName>(name: Name, payload: JobPayloads[Name], options: AddOptions): Promise<void>
   /** Work on jobs until closed. A handler that throws is tried again with backoff, `attempts` times in all. */
   work<Name extends JobName>(name: Name, handler: JobHandler<Name>, options: { readonly concurrency: number }): Promise<QueueWorker>
   /** Waiting, active, delayed and failed jobs of a queue. */

@@ -28,4 +28,5 @@ export {
   type WorkerConfig,
 } from './settings.ts'
 export { type RangeJob, type RangeWorkerDeps, startRangeWorker } from './start-range-worker.ts'
-export { isPassingForRange, type RangeDeps, type RangeWork, workOnRange } from './work-on-range.ts'
+export { Throttle } from './throttle.ts'
+export { type AttemptedRange, isPassingForRange, type RangeDeps, type RangeWork, workOnRange } from './work-on-range.ts'

@@ -14,6 +14,8 @@ export interface LaneSettings {
 export interface LaneTask {
   /** The disk to read or write. */
   readonly disk: DiskAddress
+  /** What its connection may carry; null: as much as it can. */
+  readonly bytesPerSecond: number | null
 }
 
 /** Bytes so far. */

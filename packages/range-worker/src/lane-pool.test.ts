@@ -52,7 +52,7 @@ function openPool(url = world.repositoryUrl): LanePool<LaneTask, Read> {
 }
 
 function task(exportName: string): LaneTask {
-  return { disk: world.address(exportName) }
+  return { disk: world.address(exportName), bytesPerSecond: null }
 }
 
 const call = { signal: never, onProgress: () => {} }

@@ -1,5 +1,6 @@
 import { connectNbd, type NbdClient } from '@varve/nbd'
 import type { DiskAddress } from '@varve/platform'
+import { Throttle } from './throttle.ts'
 
 /** Disks that a lane keeps open: ranges of a few disks of one VM come in turn. */
 const MOST_OPEN = 4
@@ -8,6 +9,7 @@ const IDLE_MS = 5000
 
 interface OpenExport {
   readonly client: NbdClient
+  readonly throttle: Throttle
   idle: NodeJS.Timeout | undefined
 }
 
@@ -16,13 +18,13 @@ export class OpenExports {
   readonly #open = new Map<string, OpenExport>()
 
   /** Use a disk. After a failure its connection is not used again, because nobody knows what state it is in. */
-  async use<T>(address: DiskAddress, signal: AbortSignal, work: (disk: NbdClient) => Promise<T>): Promise<T> {
+  async use<T>(address: DiskAddress, signal: AbortSignal, work: (disk: NbdClient, throttle: Throttle) => Promise<T>): Promise<T> {
     const key = JSON.stringify(address)
-    const disk = this.#take(key) ?? { client: await connectNbd(address, { signal }), idle: undefined }
+    const disk = this.#take(key) ?? { client: await connectNbd(address, { signal }), throttle: new Throttle(), idle: undefined }
     const abort = (): void => void disk.client.close().catch(() => {})
     signal.addEventListener('abort', abort, { once: true })
     try {
-      const result = await work(disk.client)
+      const result = await work(disk.client, disk.throttle)
       await this.#keep(key, disk)
       return result
     } catch (error) {

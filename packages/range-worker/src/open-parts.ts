@@ -50,7 +50,7 @@ export async function openRepositoryParts(
 ): Promise<RepositoryParts> {
   const { log, metrics } = service
   const [catalog, repository] = await Promise.all([openCatalogOf(service), openRepositoryOf(service, options.create)])
-  return { catalog, repository, openPlatform: connection => openPlatform(connection, { log }), log, metrics }
+  return { catalog, repository, openPlatform: (connection, more) => openPlatform(connection, { log, ...more }), log, metrics }
 }
 
 async function openQueueOf({ config, closer, log, readiness }: ServiceParts<WorkerConfig>): Promise<QueueDoor> {

@@ -1,13 +1,21 @@
-import type { Catalog } from '@varve/catalog-client'
-import type { PlatformConnection, PlatformDriver } from '@varve/platform'
+import type { Catalog, PressureReason } from '@varve/catalog-client'
+import type { PlatformConnection, PlatformDriver, PlatformOptions } from '@varve/platform'
 
-export type OpenPlatform = (connection: PlatformConnection) => PlatformDriver | Promise<PlatformDriver>
+/** `options`: what the caller wants to hear of. */
+export type OpenPlatform = (
+  connection: PlatformConnection,
+  options?: Pick<PlatformOptions, 'onPressure'>,
+) => PlatformDriver | Promise<PlatformDriver>
+
+/** One report of pressure in this time, ms: the catalog counts no more, whoever reports. */
+const REPORT_MS = 5000
 
 /** The platform drivers of this process, opened at the first use with the catalog's credentials, one for each platform. */
 export class Platforms {
   readonly #catalog: Catalog
   readonly #open: OpenPlatform
   readonly #drivers = new Map<string, Promise<PlatformDriver>>()
+  readonly #reported = new Map<string, number>()
 
   constructor(catalog: Catalog, open: OpenPlatform) {
     this.#catalog = catalog
@@ -27,7 +35,15 @@ export class Platforms {
 
   async #connect(platformId: string): Promise<PlatformDriver> {
     const { id, kind, url, credentials, transport } = await this.#catalog.getPlatform(platformId)
-    return this.#open({ id, kind, url, credentials, transport })
+    return this.#open({ id, kind, url, credentials, transport }, { onPressure: reason => this.#report(platformId, reason) })
+  }
+
+  /** A report that does not arrive is made good by the next one, as long as there is reason for it. */
+  #report(platformId: string, reason: PressureReason): void {
+    const now = performance.now()
+    if (now - (this.#reported.get(platformId) ?? Number.NEGATIVE_INFINITY) < REPORT_MS) return
+    this.#reported.set(platformId, now)
+    this.#catalog.reportPressure(platformId, reason).catch(() => {})
   }
 
   async close(): Promise<void> {

@@ -11,7 +11,7 @@ const RESULT: RangeResult = {
   pages: '',
   objects: [],
   damage: [],
-  time: { source: 1500, cpu: 250, store: 500 },
+  time: { source: 1500, throttle: 750, cpu: 250, store: 500 },
 }
 
 test('a backup fills the store from NBD, a restore the other way round; both in one process', async () => {

@@ -1,4 +1,4 @@
-import type { RangeResult } from '@varve/catalog-client'
+import { RANGE_TIMES, type RangeResult } from '@varve/catalog-client'
 import type { Metrics } from '@varve/runtime'
 
 /** What becomes of a range that was taken up: reported first, reported after somebody else, handed back at a stop, failed. */
@@ -45,7 +45,7 @@ export class RangeMetrics {
     this.#bytes.inc({ job, ...WAYS[job].written }, written)
     this.#skipped.inc({ job, why: 'unchanged' }, unchanged)
     this.#skipped.inc({ job, why: 'zero' }, zero)
-    for (const what of ['source', 'cpu', 'store'] as const) this.#waited.inc({ job, for: what }, time[what] / 1000)
+    for (const what of RANGE_TIMES) this.#waited.inc({ job, for: what }, time[what] / 1000)
   }
 
   ended(outcome: RangeOutcome): void {

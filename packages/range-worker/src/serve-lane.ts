@@ -4,6 +4,7 @@ import type { NbdClient } from '@varve/nbd'
 import { openRepository, openStore, type Repository, type Store } from '@varve/repository'
 import type { FromLane, LaneFailure, LaneSettings, LaneTask, RangeProgress, ToLane } from './lane-messages.ts'
 import { OpenExports } from './open-exports.ts'
+import type { Throttle } from './throttle.ts'
 
 /** Progress goes out this often, so that a cancelled run is noticed even while nothing moves. */
 const PROGRESS_MS = 500
@@ -13,6 +14,8 @@ const LINGER_MS = 1000
 export interface LaneDeps {
   /** The open disk of the task. */
   readonly disk: NbdClient
+  /** To be asked before bytes travel from or to the disk. */
+  readonly throttle: Throttle
   readonly repository: Repository
   readonly signal: AbortSignal
   /** To be called after each step, also one that moves no bytes: a range without steps is given up after minutes. */
@@ -67,7 +70,10 @@ class ServedLane<Task extends LaneTask, Result> {
     }
     try {
       const repository = await this.#repository()
-      const result = await this.#exports.use(task.disk, signal, disk => this.#work(task, { disk, repository, signal, onProgress }))
+      const result = await this.#exports.use(task.disk, signal, (disk, throttle) => {
+        throttle.limit(task.bytesPerSecond)
+        return this.#work(task, { disk, throttle, repository, signal, onProgress })
+      })
       this.#send({ type: 'done', id, result })
     } catch (error) {
       this.#send({ type: 'failed', id, error: failureOf(error) })

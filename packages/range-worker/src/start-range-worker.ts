@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import type { Catalog, RangeResult } from '@varve/catalog-client'
+import { hasCode } from '@varve/errors'
 import type { QueueDoor } from '@varve/queue'
 import type { StoreSettings } from '@varve/repository'
 import { Closer, type Logger, type Metrics } from '@varve/runtime'
@@ -10,6 +11,7 @@ import { LanePool } from './lane-pool.ts'
 import { type OpenPlatform, Platforms } from './platforms.ts'
 import { RangeMetrics } from './range-metrics.ts'
 import { isPassingForRange, type RangeWork, workOnRange } from './work-on-range.ts'
+import { workerNames } from './worker-name.ts'
 
 export interface RangeWorkerDeps {
   readonly catalog: Catalog
@@ -47,6 +49,7 @@ export async function startRangeWorker<Task extends LaneTask>(
   const disks = new DiskAddresses(platforms, job.side)
   const lanes = new LanePool<Task, RangeResult>(job.laneFile, { repositoryUrl, storeSettings })
   const metrics = deps.metrics === undefined ? undefined : new RangeMetrics(deps.metrics, job.name)
+  const workerName = workerNames()
   const closer = new Closer()
   closer.add('platforms', () => platforms.close())
   closer.add('lanes', () => lanes.close())
@@ -55,9 +58,14 @@ export async function startRangeWorker<Task extends LaneTask>(
       job.name,
       async ({ payload, lastAttempt }, signal) => {
         try {
-          await workOnRange(payload.rangeId, job, { catalog, disks, lanes, log, stallMs, metrics }, signal)
+          await workOnRange(payload.rangeId, job, { catalog, disks, lanes, log, workerName, stallMs, metrics }, signal)
         } catch (error) {
           metrics?.ended(signal.aborted ? 'handed-back' : 'failed')
+          if (job.side === 'source' && hasCode(error, 'LEASE_LOST')) {
+            // A backup's lease can be taken again; whoever renews leases does that, or ends the run.
+            log.warn({ ...payload, err: error }, 'the lease is lost; the range waits for another')
+            throw error
+          }
           await endOrRetry(error, { ...payload, lastAttempt, signal }, isPassingForRange, { catalog, log })
         }
       },

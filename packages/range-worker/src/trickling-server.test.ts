@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Catalog, RangeForWork, RangeResult } from '@varve/catalog-client'
+import type { Catalog, RangeResult, TakenRange } from '@varve/catalog-client'
 import { MemoryBackend } from '@varve/nbd/testing'
 import type { DiskAddress } from '@varve/platform'
 import { Closer, createLogger, KiB, MiB, workerFile } from '@varve/runtime'
@@ -34,9 +34,11 @@ afterAll(() => closer.close())
 async function work(address: DiskAddress, stallMs: number): Promise<RangeResult | undefined> {
   let reported: RangeResult | undefined
   const catalog = {
-    getRange: async () => ({ id: 'range', index: 0, diskId: 'virtio0', state: 'queued', runState: 'copying' }) as unknown as RangeForWork,
-    progressRange: async () => ({ cancelRequested: false }),
-    completeRange: async (_: string, result: RangeResult) => {
+    takeRange: async () =>
+      ({ id: 'range', attemptId: 'attempt', index: 0, diskId: 'virtio0', bytesPerSecond: null }) as unknown as TakenRange,
+    progressRange: async () => ({ next: 'go-on' }),
+    endAttempt: async () => {},
+    completeRange: async (_range: string, _attempt: string, result: RangeResult) => {
       reported = result
       return { accepted: true }
     },
@@ -46,11 +48,18 @@ async function work(address: DiskAddress, stallMs: number): Promise<RangeResult 
   const log = createLogger('test', 'silent')
   // The lane's result is that of the test's lane; the log wants a list of damage.
   const damage = { run: async (...args: Parameters<typeof lanes.run>) => ({ ...(await lanes.run(...args)), damage: [] }) }
-  await workOnRange('range', range, { catalog, disks, lanes: damage, log, stallMs }, new AbortController().signal)
+  await workOnRange(
+    'range',
+    range,
+    { catalog, disks, lanes: damage, log, workerName: () => 'worker', stallMs },
+    new AbortController().signal,
+  )
   return reported
 }
 
 test('a server that sends byte by byte, and so never falls silent, is given up as one that may pass; the lane goes on', async () => {
+  // The lane runs by now: starting one takes longer than the short stall limit on a busy machine.
+  await work(direct, 30_000)
   const slow = work({ host: trickle.host, port: trickle.port, exportName: 'disk' }, 1000)
   await expect(slow).rejects.toMatchObject({ code: 'RANGE_STALLED', retryable: true })
   expect(trickle.drops).toBeGreaterThan(10)

@@ -2,8 +2,8 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { watchProgress } from './watch-progress.ts'
 
 const MINUTE = 60_000
-const range = { id: 'range', diskId: 'virtio0', index: 3 }
-const catalog = { progressRange: async () => ({ cancelRequested: false }) }
+const range = { id: 'range', attemptId: 'attempt', diskId: 'virtio0', index: 3 }
+const catalog = { progressRange: async () => ({ next: 'go-on' }) as const }
 const never = new AbortController().signal
 
 beforeEach(() => {

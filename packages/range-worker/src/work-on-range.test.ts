@@ -1,4 +1,4 @@
-import { type Catalog, CatalogError, type RangeForWork, type RangeResult } from '@varve/catalog-client'
+import { type Catalog, CatalogError, type RangeNext, type RangeResult, type TakenRange } from '@varve/catalog-client'
 import { NbdError } from '@varve/nbd'
 import { type PlatformDriver, PlatformError } from '@varve/platform'
 import { createLogger } from '@varve/runtime'
@@ -19,10 +19,11 @@ const RESULT: RangeResult = {
   pages: '',
   objects: [],
   damage: [],
-  time: { source: 0, cpu: 0, store: 0 },
+  time: { source: 0, throttle: 0, cpu: 0, store: 0 },
 }
-const RANGE: RangeForWork = {
+const RANGE: TakenRange = {
   id: 'range',
+  attemptId: 'attempt',
   runId: 'run',
   imageId: 'image',
   index: 0,
@@ -41,8 +42,10 @@ const RANGE: RangeForWork = {
   snapshotId: 'snapshot',
   sourceImageId: null,
   onDamage: 'fail',
+  bytesPerSecond: 1_000_000,
   runState: 'copying',
   cancelRequested: false,
+  paused: false,
 }
 
 interface Task extends LaneTask {
@@ -54,31 +57,39 @@ const work: RangeWork<Task> = {
   done: 'done',
 }
 
-let range: RangeForWork
+let range: TakenRange
 let reported: RangeResult[]
 let asked: string[]
 let leaseStatus: 'running' | 'expired' | 'gone'
-let progress: () => { cancelRequested: boolean }
+let ends: string[]
+let progress: () => { next: RangeNext }
 let notes: string[]
+let workers: string[]
 let lane: (task: Task, call: LaneCall) => Promise<RangeResult>
 
 beforeEach(() => {
   range = RANGE
   reported = []
   notes = []
+  workers = []
   asked = []
   leaseStatus = 'running'
-  progress = () => ({ cancelRequested: false })
+  ends = []
+  progress = () => ({ next: 'go-on' })
   lane = async () => RESULT
 })
 
-function run(side: DiskSide = 'source'): Promise<void> {
+function run(side: DiskSide = 'source', given: AbortSignal = signal): Promise<void> {
   const catalog = {
-    getRange: async () => range,
+    takeRange: async (_: string, worker: string) => {
+      workers.push(worker)
+      return range
+    },
     getPlatform: async () => ({ id: 'platform', kind: 'scp', url: '', credentials: { username: '', password: '' } }),
     progressRange: async () => progress(),
     addNote: async (_: string, note: string) => void asked.push(note),
-    completeRange: async (_: string, result: RangeResult) => {
+    endAttempt: async (attemptId: string, end: string) => void ends.push(`${attemptId} ${end}`),
+    completeRange: async (_range: string, _attempt: string, result: RangeResult) => {
       asked.push('complete')
       return { accepted: reported.push(result) === 1 }
     },
@@ -95,7 +106,7 @@ function run(side: DiskSide = 'source'): Promise<void> {
   } as unknown as PlatformDriver
   const disks = new DiskAddresses(new Platforms(catalog, () => platform), side)
   const lanes = { run: (task: Task, call: LaneCall) => lane(task, call) }
-  return workOnRange('range', work, { catalog, disks, lanes, log }, signal)
+  return workOnRange('range', work, { catalog, disks, lanes, log, workerName: () => 'worker' }, given)
 }
 
 test.each([
@@ -109,15 +120,17 @@ test.each([
   }
   notes = ['a note']
   await run(side)
-  expect(given).toEqual({ from: '0', disk: { host: 'host', port: 1, exportName: 'export' } })
+  expect(given).toEqual({ from: '0', disk: { host: 'host', port: 1, exportName: 'export' }, bytesPerSecond: 1_000_000 })
   expect(asked).toEqual([address, 'a note', 'complete'])
   expect(reported).toEqual([RESULT])
+  expect(ends).toEqual([])
+  expect(workers).toEqual(['worker'])
 })
 
-test('a range that is done, or of a run that is not copying, is left alone', async () => {
+test('a range that is not to be worked on is left alone', async () => {
   lane = () => Promise.reject(new Error('must not run'))
-  for (const change of [{ state: 'done' }, { runState: 'sealing' }, { runState: 'finishing' }, { runState: 'failed' }] as const) {
-    range = { ...RANGE, ...change }
+  for (const change of [{ state: 'done' }, { state: 'planned', paused: true }, { runState: 'finishing', cancelRequested: true }] as const) {
+    range = { ...RANGE, ...change, attemptId: null }
     await run()
   }
   expect(reported).toEqual([])
@@ -131,14 +144,15 @@ describe('a run that ends meanwhile stops the lane', () => {
     })
 
   test('cancelled before', async () => {
-    range = { ...RANGE, cancelRequested: true }
+    range = { ...RANGE, attemptId: null, cancelRequested: true }
     await expect(run()).rejects.toMatchObject({ code: 'CANCELLED' })
   })
 
   test('cancelled while it copies', async () => {
     lane = untilAborted
-    progress = () => ({ cancelRequested: true })
+    progress = () => ({ next: 'cancelled' })
     await expect(run()).rejects.toMatchObject({ code: 'CANCELLED' })
+    expect(ends).toEqual(['attempt failed'])
   })
 
   test('failed elsewhere', async () => {
@@ -147,7 +161,44 @@ describe('a run that ends meanwhile stops the lane', () => {
       throw new CatalogError('RUN_ENDED', 'the run is finishing')
     }
     await expect(run()).rejects.toMatchObject({ code: 'RUN_ENDED' })
+    expect(ends).toEqual(['attempt failed'])
   })
+
+  test.each(['paused', 'taken'] as const)('%s: handed back without an error, once the lane has stopped', async next => {
+    let stopped = false
+    lane = async (task, call) => {
+      try {
+        return await untilAborted(task, call)
+      } finally {
+        await new Promise(resolve => setImmediate(resolve))
+        stopped = true
+      }
+    }
+    progress = () => {
+      expect(stopped).toBe(false)
+      return { next }
+    }
+    await run()
+    expect(stopped).toBe(true)
+    expect(ends).toEqual(['attempt handed-back'])
+    expect(reported).toEqual([])
+  })
+
+  test('a process that is stopped hands back', async () => {
+    const stop = new AbortController()
+    lane = (task, call) => {
+      setImmediate(() => stop.abort(new Error('stop')))
+      return untilAborted(task, call)
+    }
+    await expect(run('source', stop.signal)).rejects.toThrow()
+    expect(ends).toEqual(['attempt handed-back'])
+  })
+})
+
+test('what fails ends the attempt', async () => {
+  lane = () => Promise.reject(new NbdError('NBD_REQUEST_FAILED', 'EIO'))
+  await expect(run()).rejects.toMatchObject({ code: 'NBD_REQUEST_FAILED' })
+  expect(ends).toEqual(['attempt failed'])
 })
 
 describe.each([

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { RepositoryError } from './errors.ts'
 
 /** Where each kind of object lives. DESIGN.md §7.1 lists them. */
@@ -8,9 +7,23 @@ export const POINTS_PREFIX = 'points/'
 const SEGMENT = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/
 const NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/
 
-/** 16 random bytes as 32 hex digits. Random, so that two writers never meet and no conditional write is needed. */
-export function newObjectId(): string {
-  return randomBytes(16).toString('hex')
+/** Makes the ids of new packs and maps. */
+export type NewObjectId = () => string
+
+const ATTEMPT_ID = /^[0-9a-f]{24}$/
+const MOST_OBJECTS = 2 ** 32
+
+/**
+ * The ids that one attempt gives to its packs and maps: its own id of 12 random bytes, then a counter of 4. Random, so that two writers never meet and no
+ * conditional write is needed; of one attempt, so that whatever lies in a repository can be told to be somebody's.
+ */
+export function objectIds(attemptId: string): NewObjectId {
+  if (!ATTEMPT_ID.test(attemptId)) throw new RepositoryError('KEY_INVALID', `'${attemptId.slice(0, 100)}' is not the id of an attempt`)
+  let next = 0
+  return () => {
+    if (next === MOST_OBJECTS) throw new RepositoryError('KEY_INVALID', `attempt ${attemptId} has no ids left`)
+    return `${attemptId}${(next++).toString(16).padStart(8, '0')}`
+  }
 }
 
 export function packKey(packId: string): string {

@@ -9,6 +9,7 @@ import { decodePack, MAX_PACK_BLOCKS } from './pack-format.ts'
 import { PackWriter, type PackWriterOptions } from './pack-writer.ts'
 import { MemoryStore } from './stores/memory-store.ts'
 import { blockOf } from './testing/blocks.ts'
+import { randomObjectIds } from './testing/object-ids.ts'
 
 const BLOCK = 64 * 1024
 
@@ -31,7 +32,7 @@ beforeEach(() => {
 })
 
 function open(options: PackWriterOptions = {}): PackWriter {
-  return new PackWriter(store, openCompressor('zstd'), new PackBuffers(2), { targetSize: 2 * BLOCK, ...options })
+  return new PackWriter(store, randomObjectIds(), openCompressor('zstd'), new PackBuffers(2), { targetSize: 2 * BLOCK, ...options })
 }
 
 function add(writer: PackWriter, seed: number, kind: 'random' | 'text' = 'random') {

@@ -1,7 +1,7 @@
 import { type BlockLocation, CODECS, type Codec, MAX_BLOCK_SIZE } from '@varve/block-map'
 import { type BlockCompressor, compressBound } from './codec/codec.ts'
 import { RepositoryError } from './errors.ts'
-import { newObjectId, packKey } from './keys.ts'
+import { type NewObjectId, packKey } from './keys.ts'
 import type { PackBuffers } from './pack-buffers.ts'
 import {
   finishPack,
@@ -54,6 +54,7 @@ interface OpenPack {
  */
 export class PackWriter {
   readonly #store: Store
+  readonly #newId: NewObjectId
   readonly #compressor: BlockCompressor | undefined
   readonly #buffers: PackBuffers
   readonly #targetSize: number
@@ -71,8 +72,15 @@ export class PackWriter {
   #rawBytes = 0
   #waitMs = 0
 
-  constructor(store: Store, compressor: BlockCompressor | undefined, buffers: PackBuffers, options: PackWriterOptions = {}) {
+  constructor(
+    store: Store,
+    newId: NewObjectId,
+    compressor: BlockCompressor | undefined,
+    buffers: PackBuffers,
+    options: PackWriterOptions = {},
+  ) {
     this.#store = store
+    this.#newId = newId
     this.#compressor = compressor
     this.#buffers = buffers
     this.#targetSize = options.targetSize ?? 24 * MiB
@@ -151,7 +159,7 @@ export class PackWriter {
       if (this.#pending.size >= this.#maxPending) return false
       this.#send()
     }
-    const packId = newObjectId()
+    const packId = this.#newId()
     const buffer = this.#buffers.take(packCapacity(this.#targetSize))
     writePackHeader(buffer, packId)
     // The footer is gathered at the far end of the same buffer.

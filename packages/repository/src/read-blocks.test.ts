@@ -7,6 +7,7 @@ import { openRepository, type Repository } from './repository.ts'
 import type { ByteRange } from './store.ts'
 import { MemoryStore } from './stores/memory-store.ts'
 import { blockOf } from './testing/blocks.ts'
+import { randomObjectIds } from './testing/object-ids.ts'
 import { readAll, writeBlocks } from './testing/write-blocks.ts'
 
 const BLOCK = 64 * 1024
@@ -153,7 +154,7 @@ test('a zero block cannot be asked for', async () => {
 
 describe('pages', () => {
   test('are read once, and handed out as copies', async () => {
-    const { refs } = await repository.putMap([page])
+    const { refs } = await repository.putMap(randomObjectIds(), [page])
     const [first] = await repository.getPages(refs)
     first!.setZero(0)
     const gets = store.gets.length
@@ -166,15 +167,15 @@ describe('pages', () => {
   })
 
   test('of several maps come in the order asked for, neighbours in one get', async () => {
-    const one = await repository.putMap([5, 6, 7].map(pageAt))
-    const two = await repository.putMap([pageAt(9)])
+    const one = await repository.putMap(randomObjectIds(), [5, 6, 7].map(pageAt))
+    const two = await repository.putMap(randomObjectIds(), [pageAt(9)])
     const refs = [one.refs[2]!, two.refs[0]!, one.refs[0]!, one.refs[1]!]
     expect((await repository.getPages(refs)).map(each => each.pageIndex)).toEqual([7, 9, 5, 6])
     expect(store.gets.length).toBe(2)
   })
 
   test('that are damaged, gone or others than the reference says are refused', async () => {
-    const { object, refs } = await repository.putMap([pageAt(1), pageAt(2)])
+    const { object, refs } = await repository.putMap(randomObjectIds(), [pageAt(1), pageAt(2)])
     const [first, second] = [refs[0]!, refs[1]!]
     await expect(repository.getPages([{ ...first, hash: Buffer.alloc(32) }])).rejects.toMatchObject({ code: 'MAP_DAMAGED' })
     await expect(repository.getPages([{ ...first, pageIndex: 2 }])).rejects.toMatchObject({ code: 'MAP_DAMAGED' })

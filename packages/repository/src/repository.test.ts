@@ -12,6 +12,7 @@ import type { Store } from './store.ts'
 import { MemoryStore } from './stores/memory-store.ts'
 import { S3Store } from './stores/s3/s3-store.ts'
 import { blockOf, startMinio } from './testing/index.ts'
+import { randomObjectIds } from './testing/object-ids.ts'
 import { readAll, writeBlocks } from './testing/write-blocks.ts'
 
 const BLOCK = 64 * 1024
@@ -50,7 +51,7 @@ describe.each<[string, () => Promise<Store | string>]>([
     const { page, objects } = await writeBlocks(repository, 3, blocks, { targetSize: 256 * 1024 })
     expect(objects.length).toBeGreaterThan(2)
 
-    const { object, refs } = await repository.putMap([page, Page.empty(4, 10)])
+    const { object, refs } = await repository.putMap(randomObjectIds(), [page, Page.empty(4, 10)])
     expect(object).toMatchObject({ kind: 'map' })
     expect(refs.map(ref => [ref.pageIndex, ref.storedBlocks])).toEqual([
       [3, 40],
@@ -134,7 +135,10 @@ describe('manifests', () => {
 test('a map of nothing but zeros is no object, only tombstones', async () => {
   const store = new MemoryStore()
   const repository = await openRepository(store, { create: true })
-  const { object, refs } = await repository.putMap([Page.empty(0, 1024), Page.empty(1, blocksInPage(3 * BLOCK, BLOCK, 0))])
+  const { object, refs } = await repository.putMap(randomObjectIds(), [
+    Page.empty(0, 1024),
+    Page.empty(1, blocksInPage(3 * BLOCK, BLOCK, 0)),
+  ])
   expect(object).toBeUndefined()
   expect(refs.map(ref => ref.storedBlocks)).toEqual([0, 0])
   expect([...store.objects.keys()]).toEqual(['varve.json'])

@@ -1,6 +1,6 @@
 import { decodeRoot, encodeRoot, type Page, type PageRef, type Root } from '@varve/block-map'
 import { type BlockCompressor, openCompressor } from './codec/codec.ts'
-import { manifestKey, manifestPrefix, mapKey, newObjectId, POINTS_PREFIX, rootKey } from './keys.ts'
+import { manifestKey, manifestPrefix, mapKey, type NewObjectId, POINTS_PREFIX, rootKey } from './keys.ts'
 import { LruCache } from './lru-cache.ts'
 import { decodeManifest, encodeManifest, MAX_MANIFEST_LENGTH, type RestorePointManifest } from './manifest.ts'
 import { encodeMap } from './map-object.ts'
@@ -27,11 +27,12 @@ export interface Repository {
   readonly format: RepositoryFormat
   readonly store: Store
 
-  /** For the blocks of one job. */
-  packWriter(options?: PackWriterOptions): PackWriter
+  /** For the blocks of one job. `newId` makes the ids of packs and maps of that job (`objectIds`). */
+  packWriter(newId: NewObjectId, options?: PackWriterOptions): PackWriter
 
   /** Store pages as one object. All-zero pages give tombstone references; when all are, there is no object. Refs in the order of the pages. */
   putMap(
+    newId: NewObjectId,
     pages: readonly Page[],
     options?: CallOptions,
   ): Promise<{ readonly object: WrittenObject<'map'> | undefined; readonly refs: PageRef[] }>
@@ -87,12 +88,12 @@ class StoredRepository implements Repository {
     this.#compressor = openCompressor(format.compression)
   }
 
-  packWriter(options: PackWriterOptions = {}): PackWriter {
-    return new PackWriter(this.store, this.#compressor, this.#buffers, options)
+  packWriter(newId: NewObjectId, options: PackWriterOptions = {}): PackWriter {
+    return new PackWriter(this.store, newId, this.#compressor, this.#buffers, options)
   }
 
-  async putMap(pages: readonly Page[], options: CallOptions = {}): ReturnType<Repository['putMap']> {
-    const mapId = newObjectId()
+  async putMap(newId: NewObjectId, pages: readonly Page[], options: CallOptions = {}): ReturnType<Repository['putMap']> {
+    const mapId = newId()
     const { bytes, refs } = encodeMap(mapId, pages)
     if (bytes === undefined) return { object: undefined, refs }
     const key = mapKey(mapId)

@@ -18,7 +18,7 @@ beforeEach(async () => {
 })
 afterEach(() => app.close())
 
-async function call(method: 'GET' | 'POST' | 'DELETE', url: string, body?: unknown, headers: Record<string, string> = {}) {
+async function call(method: 'GET' | 'POST' | 'PATCH' | 'DELETE', url: string, body?: unknown, headers: Record<string, string> = {}) {
   const response = await app.inject({
     method,
     url,
@@ -97,6 +97,46 @@ test('a backup: recorded once by idempotency key, refused while one is under way
   expect(await call('POST', `/v1/runs/${first.body.id}/cancel`)).toMatchObject({ status: 202, body: { state: 'cancelled' } })
 })
 
+test('a run is paused and resumed; one that has ended is not', async () => {
+  const vm = await aVm()
+  const { body: run } = await call('POST', `/v1/vms/${vm.id}/backups`, { priority: 'high' })
+  expect(run).toMatchObject({ paused: false, priority: 'high', bottleneck: null })
+  for (const _ of ['once', 'twice']) {
+    expect(await call('POST', `/v1/runs/${run.id}/pause`)).toMatchObject({ status: 202, body: { state: 'queued', paused: true } })
+  }
+  expect(await call('POST', `/v1/runs/${run.id}/resume`)).toMatchObject({ status: 202, body: { paused: false } })
+  await call('POST', `/v1/runs/${run.id}/cancel`)
+  expect(await call('POST', `/v1/runs/${run.id}/pause`)).toMatchObject({ status: 409, body: { code: 'RUN_ENDED' } })
+  expect(await call('POST', `/v1/runs/${run.id}/resume`)).toMatchObject({ status: 202, body: { state: 'cancelled', paused: false } })
+  expect(await call('POST', `/v1/vms/${vm.id}/backups`, { priority: 'urgent' })).toMatchObject({
+    status: 400,
+    body: { code: 'BAD_REQUEST' },
+  })
+})
+
+test('limits of a platform: shown with its pressure, changed one by one', async () => {
+  const { body: platform } = await call('POST', '/v1/platforms', NEW_PLATFORM)
+  const limits = { runs: 32, runsPerHost: 16, openDisksPerHost: 16, openDisksPerDatastore: 10, bytesPerSecond: null }
+  expect(platform).toMatchObject({ limits, pressure: { level: 0, reason: null, at: null } })
+  const path = `/v1/platforms/${platform.id}`
+  expect(await call('PATCH', path, { limits: { runs: 3, bytesPerSecond: 5_000_000 } })).toMatchObject({
+    status: 200,
+    body: { limits: { ...limits, runs: 3, bytesPerSecond: 5_000_000 } },
+  })
+  expect((await call('PATCH', path, { limits: { bytesPerSecond: null } })).body.limits).toEqual({ ...limits, runs: 3 })
+  for (const body of [
+    {},
+    { limits: {} },
+    { limits: { runs: 0 } },
+    { limits: { runs: 1.5 } },
+    { limits: { colour: 1 } },
+    { limits: { bytesPerSecond: 9 } },
+  ]) {
+    expect(await call('PATCH', path, body)).toMatchObject({ status: 400, body: { code: 'BAD_REQUEST' } })
+  }
+  expect((await call('GET', '/v1/platforms')).body.items[0].limits).toEqual({ ...limits, runs: 3 })
+})
+
 test.each([
   ['GET', '/v1/runs/nonsense', 400, 'BAD_REQUEST'],
   ['GET', '/v1/runs?limit=0', 400, 'BAD_REQUEST'],
@@ -105,6 +145,8 @@ test.each([
   ['GET', '/v1/runs/0f8b6c1e-7d7c-4f4e-9a55-1f2f0c9b8a11', 404, 'NOT_FOUND'],
   ['GET', '/v1/runs/0f8b6c1e-7d7c-4f4e-9a55-1f2f0c9b8a11/events', 404, 'NOT_FOUND'],
   ['GET', '/v1/vms/0f8b6c1e-7d7c-4f4e-9a55-1f2f0c9b8a11/points', 404, 'NOT_FOUND'],
+  ['POST', '/v1/runs/0f8b6c1e-7d7c-4f4e-9a55-1f2f0c9b8a11/pause', 404, 'NOT_FOUND'],
+  ['POST', '/v1/runs/0f8b6c1e-7d7c-4f4e-9a55-1f2f0c9b8a11/resume', 404, 'NOT_FOUND'],
   ['DELETE', '/v1/platforms/0f8b6c1e-7d7c-4f4e-9a55-1f2f0c9b8a11', 404, 'NOT_FOUND'],
   ['POST', '/v1/platforms/0f8b6c1e-7d7c-4f4e-9a55-1f2f0c9b8a11/sync', 404, 'NOT_FOUND'],
   ['GET', '/v1/nothing', 404, 'ROUTE_NOT_FOUND'],

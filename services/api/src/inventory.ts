@@ -112,12 +112,18 @@ async function seenVms(driver: PlatformDriver, signal: AbortSignal): Promise<See
   return seen
 }
 
-function seenVm({ id, name, power, exclusions, disks }: PlatformVm): SeenVm {
+function seenVm({ id, name, power, exclusions, hostId, disks }: PlatformVm): SeenVm {
   return {
     platformVmId: id,
     name,
     power,
     exclusions,
-    disks: disks.map(disk => ({ diskId: disk.id, size: disk.size, ...(disk.excluded === undefined ? {} : { excluded: disk.excluded }) })),
+    ...(hostId === undefined ? {} : { hostId }),
+    disks: disks.map(({ id: diskId, size, datastoreId, excluded }) => ({
+      diskId,
+      size,
+      ...(datastoreId === '' ? {} : { datastoreId }),
+      ...(excluded === undefined ? {} : { excluded }),
+    })),
   }
 }

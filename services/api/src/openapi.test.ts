@@ -47,11 +47,14 @@ test('the OpenAPI document is 3.1, names its schemas and describes every operati
     'get /v1/vms',
     'get /v1/vms/{id}',
     'get /v1/vms/{id}/points',
+    'patch /v1/platforms/{id}',
     'post /v1/checks',
     'post /v1/platforms',
     'post /v1/platforms/{id}/sync',
     'post /v1/restore-points/{id}/restores',
     'post /v1/runs/{id}/cancel',
+    'post /v1/runs/{id}/pause',
+    'post /v1/runs/{id}/resume',
     'post /v1/vms/{id}/backups',
   ])
   for (const { at, operation } of operations) {

@@ -42,8 +42,9 @@ export class RateMeter {
 
   observe(run: Run, now: number): Progress {
     const fraction = doneFraction(run)
-    if (run.state !== 'copying') {
-      if (ENDED_STATES.includes(run.state)) this.#samples.delete(run.id)
+    if (run.state !== 'copying' || run.paused) {
+      // After a pause the rate is learned anew.
+      if (run.paused || ENDED_STATES.includes(run.state)) this.#samples.delete(run.id)
       return { fraction, rate: null, remainingSeconds: null }
     }
     const rate = this.#rate(run, now)

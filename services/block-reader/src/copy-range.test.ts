@@ -12,6 +12,7 @@ import { copyRange } from './index.ts'
 const BLOCK = 64 * KiB
 const GRANULE = 64 * KiB
 const signal = new AbortController().signal
+const newAttempt = (): string => randomBytes(12).toString('hex')
 
 /** A disk that remembers which bytes were read, or fails from some offset on. */
 class WatchedDisk extends MemoryBackend {
@@ -52,7 +53,10 @@ async function serve(backend: NbdBackend): Promise<NbdClient> {
 
 async function copy(backend: NbdBackend, extents: readonly Extent[], parentRootKey: string | null = null): Promise<RangeResult> {
   const client = await serve(backend)
-  return copyRange({ extents, diskSize: backend.size, blockSize: BLOCK, parentRootKey }, { source: client, repository, signal })
+  return copyRange(
+    { extents, diskSize: backend.size, blockSize: BLOCK, parentRootKey, attemptId: newAttempt() },
+    { source: client, repository, signal },
+  )
 }
 
 /** What sealing does with a result. */
@@ -194,7 +198,7 @@ test('a hole inside a block reads as zeros, whatever was read into the same buff
   for (let offset = 24 * MiB; offset < size; offset += 256 * KiB) await disk.write(offset + 192 * KiB, randomBytes(64 * KiB), false)
   repository = await openRepository(new MemoryStore(), { create: true, blockSize: 256 * KiB })
   const client = await serve(disk)
-  const task = { extents: whole(size), diskSize: size, blockSize: 256 * KiB, parentRootKey: null }
+  const task = { extents: whole(size), diskSize: size, blockSize: 256 * KiB, parentRootKey: null, attemptId: newAttempt() }
   const result = await copyRange(task, { source: client, repository, signal })
   const refs = decodePageRefs(Buffer.from(result.pages, 'base64'))
   const [page] = await repository.getPages(refs)
@@ -206,6 +210,14 @@ test('a hole inside a block reads as zeros, whatever was read into the same buff
   }
 })
 
+test('packs and map bear the name of the attempt and are numbered', async () => {
+  const client = await serve(new MemoryBackend(randomBytes(1 * MiB)))
+  const task = { extents: whole(1 * MiB), diskSize: 1 * MiB, blockSize: BLOCK, parentRootKey: null, attemptId: 'ab'.repeat(12) }
+  const { objects } = await copyRange(task, { source: client, repository, signal })
+  expect(objects.map(({ key }) => key)).toEqual([`packs/ab/${'ab'.repeat(12)}00000000`, `maps/ab/${'ab'.repeat(12)}00000001`])
+  expect([...store.objects.keys()].filter(key => !key.startsWith('varve'))).toEqual(objects.map(({ key }) => key))
+})
+
 test('a read error stops the copy with its code; nothing is reported', async () => {
   const disk = new WatchedDisk(randomBytes(8 * MiB))
   disk.failFrom = 5 * MiB
@@ -214,14 +226,14 @@ test('a read error stops the copy with its code; nothing is reported', async () 
 
 test('a source that is shorter than the disk is refused', async () => {
   const client = await serve(new MemoryBackend(1 * MiB))
-  const task = { extents: whole(2 * MiB), diskSize: 2 * MiB, blockSize: BLOCK, parentRootKey: null }
+  const task = { extents: whole(2 * MiB), diskSize: 2 * MiB, blockSize: BLOCK, parentRootKey: null, attemptId: newAttempt() }
   await expect(copyRange(task, { source: client, repository, signal })).rejects.toMatchObject({ code: 'SOURCE_SIZE_DIFFERS' })
 })
 
 test('an aborted copy ends at once and closes its packs', async () => {
   const stop = new AbortController()
   const client = await serve(new MemoryBackend(randomBytes(8 * MiB)))
-  const task = { extents: whole(8 * MiB), diskSize: 8 * MiB, blockSize: BLOCK, parentRootKey: null }
+  const task = { extents: whole(8 * MiB), diskSize: 8 * MiB, blockSize: BLOCK, parentRootKey: null, attemptId: newAttempt() }
   const copying = copyRange(task, { source: client, repository, signal: stop.signal, onProgress: () => stop.abort(new Error('enough')) })
   await expect(copying).rejects.toThrow('enough')
   expect([...store.objects.keys()].filter(key => key.startsWith('maps/'))).toEqual([])

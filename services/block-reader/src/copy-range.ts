@@ -2,8 +2,8 @@ import { encodePageRefs, type Page } from '@varve/block-map'
 import type { RangeResult } from '@varve/catalog-client'
 import type { Extent } from '@varve/cbt'
 import type { NbdClient } from '@varve/nbd'
-import type { RangeProgress } from '@varve/range-worker'
-import { formatHash, isZero, type PackWriter, type Repository } from '@varve/repository'
+import type { RangeProgress, Throttle } from '@varve/range-worker'
+import { formatHash, isZero, objectIds, type PackWriter, type Repository } from '@varve/repository'
 import type { DiskGeometry } from './block-spans.ts'
 import { BlockReaderError } from './errors.ts'
 import { RangePages } from './range-pages.ts'
@@ -15,15 +15,21 @@ export interface CopyTask extends DiskGeometry {
   readonly extents: readonly Extent[]
   /** Root of the parent image; null in a full. */
   readonly parentRootKey: string | null
+  /** What it writes is of this attempt: the ids of packs and map begin with it. */
+  readonly attemptId: string
 }
 
 export interface CopyDeps {
   readonly source: Pick<NbdClient, 'size' | 'read' | 'blockStatus' | 'blockStatusAvailable'>
   readonly repository: Pick<Repository, 'packWriter' | 'putMap' | 'getRoot' | 'getPages'>
+  /** Of the connection to the source; none: as fast as it goes. */
+  readonly throttle?: Pick<Throttle, 'admit'>
   readonly signal: AbortSignal
   /** Called after each span, holes too, with the bytes so far. */
   readonly onProgress?: (progress: RangeProgress) => void
 }
+
+const UNLIMITED = { admit: () => undefined }
 
 /**
  * Copy one range of a disk into the repository.
@@ -33,30 +39,34 @@ export interface CopyDeps {
  *                             else               -> pack
  *     packs durable -> pages stored as one map -> references to them
  *
- * Effect: packs and one map in the repository. They belong to nobody until the result is accepted by the catalog, so a copy that
- * fails half-way, or is done twice, leaves only garbage to collect.
+ * Effect: packs and one map in the repository. They are the attempt's alone until the result is accepted by the catalog, so a copy
+ * that fails half-way, or is done twice, leaves only what the attempt accounts for.
  *
  * @throws NbdError, RepositoryError, BlockMapError, BlockReaderError
  */
-export async function copyRange(task: CopyTask, { source, repository, signal, onProgress }: CopyDeps): Promise<RangeResult> {
+export async function copyRange(
+  task: CopyTask,
+  { source, repository, throttle = UNLIMITED, signal, onProgress }: CopyDeps,
+): Promise<RangeResult> {
   if (source.size < task.diskSize) {
     throw new BlockReaderError('SOURCE_SIZE_DIFFERS', `the source has ${source.size} bytes, the disk ${task.diskSize}`)
   }
   const started = performance.now()
-  const waited = { source: 0 }
+  const waited = { source: 0, throttle: 0 }
   const pages = await RangePages.load(task.extents, task, task.parentRootKey, repository, signal)
   const loadMs = performance.now() - started
-  const packs = repository.packWriter({ signal })
+  const newId = objectIds(task.attemptId)
+  const packs = repository.packWriter(newId, { signal })
   const counts = { read: 0, unchanged: 0, zero: 0 }
   try {
-    for await (const span of readAhead(pages.toRead(task.extents), task, source, waited)) {
+    for await (const span of readAhead(pages.toRead(task.extents), task, source, { throttle, signal, waited })) {
       signal.throwIfAborted()
       await copySpan(span, { task, pages, packs, counts })
       onProgress?.({ read: counts.read, written: packs.storedBytes })
     }
     const { objects } = await packs.finish()
     const mapStarted = performance.now()
-    const map = await repository.putMap(pages.all, { signal })
+    const map = await repository.putMap(newId, pages.all, { signal })
     const storeMs = loadMs + packs.waitMs + (performance.now() - mapStarted)
     const stored = map.object === undefined ? objects : [...objects, map.object]
     return {
@@ -65,7 +75,7 @@ export async function copyRange(task: CopyTask, { source, repository, signal, on
       pages: encodePageRefs(map.refs).toString('base64'),
       objects: stored,
       damage: pages.damaged,
-      time: inMs({ source: waited.source, store: storeMs, cpu: performance.now() - started - waited.source - storeMs }),
+      time: inMs({ ...waited, store: storeMs, cpu: performance.now() - started - waited.source - waited.throttle - storeMs }),
     }
   } catch (error) {
     await packs.abort()
@@ -103,6 +113,6 @@ async function store(bytes: Uint8Array, page: Page, entry: number, packs: PackWr
   return true
 }
 
-function inMs(time: RangeResult['time']): RangeResult['time'] {
-  return { source: Math.round(time.source), cpu: Math.max(0, Math.round(time.cpu)), store: Math.round(time.store) }
+function inMs({ source, throttle, cpu, store }: RangeResult['time']): RangeResult['time'] {
+  return { source: Math.round(source), throttle: Math.round(throttle), cpu: Math.max(0, Math.round(cpu)), store: Math.round(store) }
 }

@@ -26,9 +26,17 @@ afterAll(async () => {
   await world.close()
 })
 
-function task(exportName: string): ReadTask {
+function task(exportName: string, bytesPerSecond: number | null = null): ReadTask {
   const disk = world.address(exportName)
-  return { diskSize: SIZE, blockSize: 64 * KiB, extents: [{ offset: 0, length: SIZE }], parentRootKey: null, disk }
+  return {
+    diskSize: SIZE,
+    blockSize: 64 * KiB,
+    extents: [{ offset: 0, length: SIZE }],
+    parentRootKey: null,
+    attemptId: randomBytes(12).toString('hex'),
+    disk,
+    bytesPerSecond,
+  }
 }
 
 const call = { signal: new AbortController().signal, onProgress: () => {} }
@@ -46,4 +54,13 @@ test('a lane copies into the repository, and keeps its connection for the next r
 test('an error keeps its code; the lane goes on', async () => {
   await expect(pool.run(task('nothing'), call)).rejects.toMatchObject({ code: 'NBD_EXPORT_UNKNOWN', retryable: false })
   await expect(pool.run(task('disk'), call)).resolves.toMatchObject({ read: SIZE })
+})
+
+test('a limit holds for the connection, from range to range, and what it costs is told', async () => {
+  // A quarter of a second is saved up: half of the disk.
+  const first = await pool.run(task('disk', 4 * MiB), call)
+  expect(first.time.throttle).toBeGreaterThan(150)
+  const second = await pool.run(task('disk', 4 * MiB), call)
+  expect(second.time.throttle).toBeGreaterThan(300)
+  expect(await pool.run(task('disk'), call)).toMatchObject({ read: SIZE, time: { throttle: 0 } })
 })

@@ -1,5 +1,6 @@
 import type { Extent } from '@varve/cbt'
 import type { NbdClient, ReadPiece } from '@varve/nbd'
+import type { Throttle } from '@varve/range-worker'
 import { splitByAllocation } from './allocation.ts'
 import { blockRuns, cutIntoSpans, type DiskGeometry } from './block-spans.ts'
 
@@ -13,8 +14,16 @@ export interface Span extends Extent {
   readonly pieces: readonly ReadPiece[] | undefined
 }
 
+/** How reads are paced, until when, and where the time goes, ms. */
+export interface Pace {
+  readonly throttle: Pick<Throttle, 'admit'>
+  readonly signal: AbortSignal
+  readonly waited: { source: number; throttle: number }
+}
+
 /**
- * Read the blocks that the extents touch, in order, several reads under way. Waiting time is added to `waited.source`, ms.
+ * Read the blocks that the extents touch, in order, several reads under way. A read that the limit of the connection holds back counts as `throttle`
+ * until it is sent, and as `source` from then on.
  *
  * The bytes of a span are good until the next one is asked for: then their buffer is read into again. New buffers for each read cost
  * three times the processor time and leave the collector hundreds of MiB behind.
@@ -23,36 +32,40 @@ export async function* readAhead(
   extents: readonly Extent[],
   geometry: DiskGeometry,
   source: Pick<NbdClient, 'read' | 'blockStatus' | 'blockStatusAvailable'>,
-  waited: { source: number },
+  { throttle, signal, waited }: Pace,
 ): AsyncGenerator<Span> {
   const window: {
     readonly span: Extent
     readonly buffer: Buffer | undefined
+    readonly held: Promise<void> | undefined
     readonly reading: Promise<readonly ReadPiece[]> | undefined
   }[] = []
   const spanBytes = Math.max(SPAN_BYTES, geometry.blockSize)
   const free: Buffer[] = []
-  const wait = async <T>(promise: Promise<T>): Promise<T> => {
+  const wait = async <T>(promise: Promise<T>, what: keyof Pace['waited']): Promise<T> => {
     const started = performance.now()
     try {
       return await promise
     } finally {
-      waited.source += performance.now() - started
+      waited[what] += performance.now() - started
     }
   }
   async function* oldest(): AsyncGenerator<Span> {
-    const { span, buffer, reading } = window.shift()!
-    yield { ...span, pieces: reading && (await wait(reading)) }
+    const { span, buffer, held, reading } = window.shift()!
+    if (held !== undefined) await wait(held, 'throttle')
+    yield { ...span, pieces: reading && (await wait(reading, 'source')) }
     if (buffer !== undefined) free.push(buffer)
   }
   for (const run of blockRuns(extents, geometry)) {
     for await (const part of splitByAllocation(run, source, geometry)) {
       for (const span of part.zero ? [part] : cutIntoSpans(part, geometry.blockSize, SPAN_BYTES)) {
         const buffer = part.zero ? undefined : (free.pop() ?? Buffer.allocUnsafeSlow(spanBytes))
-        const reading = buffer && source.read(span.offset, span.length, buffer.subarray(0, span.length))
+        const held = buffer && throttle.admit(span.length, signal)
+        const read = () => buffer && source.read(span.offset, span.length, buffer.subarray(0, span.length))
+        const reading = held === undefined ? read() : held.then(() => read()!)
         // Its failure is seen when its turn comes; until then it must not count as unhandled.
         reading?.catch(() => {})
-        window.push({ span: { offset: span.offset, length: span.length }, buffer, reading })
+        window.push({ span: { offset: span.offset, length: span.length }, buffer, held, reading })
         if (window.length === DEPTH) yield* oldest()
       }
     }

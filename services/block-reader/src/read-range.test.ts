@@ -1,20 +1,22 @@
-import type { Catalog, RangeForWork, RangeResult } from '@varve/catalog-client'
+import type { Catalog, RangeResult } from '@varve/catalog-client'
+import type { AttemptedRange } from '@varve/range-worker'
 import { expect, test } from 'vitest'
 import { readRange } from './read-range.ts'
 
 const range = {
   id: 'range',
+  attemptId: 'attempt',
   diskId: 'virtio0',
   diskSize: 1024,
   blockSize: 65_536,
   extents: [{ offset: 0, length: 512 }],
   parentImageId: 'parent',
-} as unknown as RangeForWork
+} as unknown as AttemptedRange
 const catalog = { getImageRoot: async (imageId: string) => ({ rootKey: `root of ${imageId}` }) } as unknown as Catalog
 
-test('the lane gets the extents and the root of the parent', async () => {
-  const { diskSize, blockSize, extents } = range
-  expect(await readRange.plan(range, catalog)).toEqual({ diskSize, blockSize, extents, parentRootKey: 'root of parent' })
+test('the lane gets the attempt, the extents and the root of the parent', async () => {
+  const { attemptId, diskSize, blockSize, extents } = range
+  expect(await readRange.plan(range, catalog)).toEqual({ attemptId, diskSize, blockSize, extents, parentRootKey: 'root of parent' })
   expect(await readRange.plan({ ...range, parentImageId: null }, catalog)).toMatchObject({ parentRootKey: null })
 })
 

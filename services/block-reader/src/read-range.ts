@@ -6,15 +6,15 @@ import type { CopyTask } from './copy-range.ts'
 export interface ReadTask extends CopyTask, LaneTask {}
 
 /**
- * One range of a backup: the lane copies (`copy-range.ts`), then its packs and map, which belonged to nobody until then, become part of
- * the run with the report. Every copy writes objects of its own, so it is safe to repeat.
+ * One range of a backup: the lane copies (`copy-range.ts`), then its packs and map, which belonged to the attempt alone until then, become
+ * part of the run with the report. Every attempt writes objects of its own, so it is safe to repeat.
  */
 export const readRange: RangeWork<ReadTask> = {
   done: 'range read',
 
-  async plan({ diskSize, blockSize, extents, parentImageId }, catalog) {
+  async plan({ attemptId, diskSize, blockSize, extents, parentImageId }, catalog) {
     const parentRootKey = parentImageId === null ? null : (await catalog.getImageRoot(parentImageId)).rootKey
-    return { diskSize, blockSize, extents, parentRootKey }
+    return { attemptId, diskSize, blockSize, extents, parentRootKey }
   },
 
   *notes({ diskId }, { damage }) {

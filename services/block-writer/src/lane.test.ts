@@ -5,6 +5,7 @@ import { MemoryBackend } from '@varve/nbd/testing'
 import { LanePool } from '@varve/range-worker'
 import { type LaneWorld, startLaneWorld } from '@varve/range-worker/testing'
 import { formatHash } from '@varve/repository'
+import { randomObjectIds } from '@varve/repository/testing'
 import { KiB, MiB, workerFile } from '@varve/runtime'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { RestoreTask } from './write-range.ts'
@@ -23,7 +24,8 @@ let pool: LanePool<RestoreTask, RangeResult>
 beforeAll(async () => {
   world = await startLaneWorld({ disk: () => disk }, BLOCK)
   const { repository, repositoryUrl } = world
-  const packs = repository.packWriter()
+  const ids = randomObjectIds()
+  const packs = repository.packWriter(ids)
   const page = Page.empty(0, SIZE / BLOCK)
   for (let entry = 0; entry < page.blockCount; entry++) {
     const bytes = content.subarray(entry * BLOCK, (entry + 1) * BLOCK)
@@ -31,7 +33,7 @@ beforeAll(async () => {
     page.setStored(entry, hash, await packs.add(hash, bytes))
   }
   await packs.finish()
-  const { refs } = await repository.putMap([page])
+  const { refs } = await repository.putMap(ids, [page])
   await repository.putRoot({ imageId: 'image', diskSize: SIZE, blockSize: BLOCK, pages: refs })
   pool = new LanePool(workerFile(import.meta.url, './lane.js'), { repositoryUrl, storeSettings: {} })
 })
@@ -41,9 +43,9 @@ afterAll(async () => {
   await world.close()
 })
 
-function task(exportName: string): RestoreTask {
+function task(exportName: string, bytesPerSecond: number | null = null): RestoreTask {
   const whole = { diskSize: SIZE, blockSize: BLOCK, firstPage: 0, pageCount: 1, extents: [] }
-  return { ...whole, sourceRootKey: 'images/image.root', onDamage: 'fail', disk: world.address(exportName) }
+  return { ...whole, sourceRootKey: 'images/image.root', onDamage: 'fail', disk: world.address(exportName), bytesPerSecond }
 }
 
 test('a lane writes a range; an error keeps its code and the lane goes on', async () => {
@@ -51,4 +53,13 @@ test('a lane writes a range; an error keeps its code and the lane goes on', asyn
   await expect(pool.run(task('disk'), call)).resolves.toMatchObject({ written: SIZE, damage: [] })
   expect(content.equals(disk.bytes)).toBe(true)
   expect(disk.calls.flush).toBe(1)
+})
+
+test('a limit holds writes back, and what it costs is told', async () => {
+  expect((await pool.run(task('disk'), call)).time.throttle).toBe(0)
+  const { time, written } = await pool.run(task('disk', 2 * MiB), call)
+  expect(written).toBe(SIZE)
+  // Half of it may go at once.
+  expect(time.throttle).toBeGreaterThan(150)
+  expect(content.equals(disk.bytes)).toBe(true)
 })

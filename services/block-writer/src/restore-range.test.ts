@@ -5,6 +5,7 @@ import type { Extent } from '@varve/cbt'
 import { connectNbd, type NbdClient, type NbdServer, requestFailed, startNbdServer } from '@varve/nbd'
 import { MemoryBackend } from '@varve/nbd/testing'
 import { formatHash, isZero, MemoryStore, openRepository, type Repository } from '@varve/repository'
+import { randomObjectIds } from '@varve/repository/testing'
 import { KiB, MiB } from '@varve/runtime'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { restoreRange, type WriteTask } from './index.ts'
@@ -45,7 +46,8 @@ afterEach(async () => {
 
 /** Put a disk into the repository. */
 async function backUp(disk: Uint8Array): Promise<string> {
-  const packs = repository.packWriter()
+  const ids = randomObjectIds()
+  const packs = repository.packWriter(ids)
   const pages: Page[] = []
   for (let index = 0; index < pageCount(disk.length, BLOCK); index++) {
     const page = Page.empty(index, blocksInPage(disk.length, BLOCK, index))
@@ -58,7 +60,7 @@ async function backUp(disk: Uint8Array): Promise<string> {
     pages.push(page)
   }
   await packs.finish()
-  const { refs } = await repository.putMap(pages)
+  const { refs } = await repository.putMap(ids, pages)
   const root: Root = { imageId: 'image', diskSize: disk.length, blockSize: BLOCK, pages: refs.filter(ref => ref.storedBlocks > 0) }
   return repository.putRoot(root)
 }

@@ -2,7 +2,7 @@ import { blockLength } from '@varve/block-map'
 import type { RangeResult } from '@varve/catalog-client'
 import type { Extent } from '@varve/cbt'
 import type { NbdClient } from '@varve/nbd'
-import type { RangeProgress } from '@varve/range-worker'
+import type { RangeProgress, Throttle } from '@varve/range-worker'
 import { type Repository, RepositoryError } from '@varve/repository'
 import { BlockWriterError } from './errors.ts'
 import { loadPages } from './image-pages.ts'
@@ -22,6 +22,8 @@ export interface WriteTask extends DiskGeometry {
 export interface WriteDeps {
   readonly target: Pick<NbdClient, 'size' | 'minimumBlockSize' | 'write' | 'writeZeroes' | 'flush'>
   readonly repository: Pick<Repository, 'getRoot' | 'getPages' | 'readBlocks'>
+  /** Of the connection to the target; none: as fast as it goes. */
+  readonly throttle?: Pick<Throttle, 'admit'>
   readonly signal: AbortSignal
   /** Called after each block, and each extent of zeros, with the bytes so far. */
   readonly onProgress?: (progress: RangeProgress) => void
@@ -38,7 +40,8 @@ export interface WriteDeps {
  *
  * @throws RepositoryError BLOCK_DAMAGED, MAP_MISSING, MAP_DAMAGED where damage is not to be passed over; NbdError, BlockWriterError
  */
-export async function restoreRange(task: WriteTask, { target, repository, signal, onProgress }: WriteDeps): Promise<RangeResult> {
+export async function restoreRange(task: WriteTask, deps: WriteDeps): Promise<RangeResult> {
+  const { target, repository, throttle, signal, onProgress } = deps
   const { diskSize, blockSize, onDamage } = task
   if (target.size < diskSize) {
     throw new BlockWriterError('TARGET_SIZE_DIFFERS', `the target has ${target.size} bytes, the image ${diskSize}`)
@@ -50,7 +53,7 @@ export async function restoreRange(task: WriteTask, { target, repository, signal
   const plan = planWrites({ ...task, lookup: pages.lookup }, extents, task)
   const damage = task.extents.length === 0 ? [...pages.damage] : clip(pages.damage, task.extents)
   const counts = { read: 0, written: 0, zero: 0 }
-  const behind = new WriteBehind(target)
+  const behind = new WriteBehind(target, throttle && { throttle, signal })
   try {
     for (const { offset, length } of plan.zeros) {
       signal.throwIfAborted()
@@ -85,9 +88,11 @@ export async function restoreRange(task: WriteTask, { target, repository, signal
     throw error
   }
   const source = Math.round(behind.waitMs)
+  const throttled = Math.round(behind.heldMs)
   const store = Math.round(storeMs)
   // As in a backup, source is the platform's disk and store the repository (here with decompressing, which it does on the way).
-  const time = { source, store, cpu: Math.max(0, Math.round(performance.now() - started) - source - store) }
+  const cpu = Math.max(0, Math.round(performance.now() - started) - source - throttled - store)
+  const time = { source, throttle: throttled, cpu, store }
   return { ...counts, unchanged: 0, pages: '', objects: [], damage: joined(damage), time }
 }
 

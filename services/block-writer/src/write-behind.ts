@@ -1,4 +1,5 @@
 import type { NbdClient } from '@varve/nbd'
+import type { Throttle } from '@varve/range-worker'
 
 /** Neighbouring blocks travel together up to this many bytes. */
 const MOST_BYTES = 2 * 1024 * 1024
@@ -7,12 +8,19 @@ const DEPTH = 8
 /** Zeros carry no bytes, but a server may take its time over them; below the stall limit of the connection. */
 const MOST_ZEROS = 256 * 1024 * 1024
 
+/** Holds writes back; zeros pass, they carry no bytes. */
+export interface Pace {
+  readonly throttle: Pick<Throttle, 'admit'>
+  readonly signal: AbortSignal
+}
+
 /**
  * Writes to a disk, joined where they meet, several under way. The first failure is thrown at the next call. What is written is copied at once, into a
  * few buffers that are used again: the caller may reuse its own.
  */
 export class WriteBehind {
   readonly #target: Pick<NbdClient, 'write' | 'writeZeroes' | 'flush'>
+  readonly #pace: Pace | undefined
   readonly #underWay = new Set<Promise<void>>()
   /** Buffers of MOST_BYTES that nothing reads; with those under way and the open one DEPTH + 1 at most. */
   readonly #free: Buffer[] = []
@@ -21,14 +29,21 @@ export class WriteBehind {
   #length = 0
   #failure: { readonly error: unknown } | undefined
   #waitMs = 0
+  #heldMs = 0
 
-  constructor(target: Pick<NbdClient, 'write' | 'writeZeroes' | 'flush'>) {
+  constructor(target: Pick<NbdClient, 'write' | 'writeZeroes' | 'flush'>, pace?: Pace) {
     this.#target = target
+    this.#pace = pace
   }
 
   /** Milliseconds waited for the target. */
   get waitMs(): number {
     return this.#waitMs
+  }
+
+  /** Milliseconds that writes were held back. */
+  get heldMs(): number {
+    return this.#heldMs
   }
 
   async write(offset: number, bytes: Uint8Array): Promise<void> {
@@ -70,6 +85,13 @@ export class WriteBehind {
     const [offset, length] = [this.#offset, this.#length]
     this.#open = undefined
     this.#length = 0
+    const held = this.#pace?.throttle.admit(length, this.#pace.signal)
+    if (held !== undefined) {
+      const started = performance.now()
+      await held.finally(() => {
+        this.#heldMs += performance.now() - started
+      })
+    }
     await this.#start(() => this.#target.write(offset, buffer.subarray(0, length)), buffer)
   }
 

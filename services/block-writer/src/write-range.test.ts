@@ -1,4 +1,5 @@
-import type { Catalog, RangeForWork, RangeResult } from '@varve/catalog-client'
+import type { Catalog, RangeResult } from '@varve/catalog-client'
+import type { AttemptedRange } from '@varve/range-worker'
 import { expect, test } from 'vitest'
 import { writeRange } from './write-range.ts'
 
@@ -12,7 +13,7 @@ const range = {
   extents: [],
   sourceImageId: 'source',
   onDamage: 'continue',
-} as unknown as RangeForWork
+} as unknown as AttemptedRange
 const catalog = { getImageRoot: async (imageId: string) => ({ rootKey: `root of ${imageId}` }) } as unknown as Catalog
 
 test('the lane gets the pages and the image', async () => {

@@ -26,6 +26,9 @@ alter table varve.runs add constraint runs_end_owns_nothing
 create index runs_by_end on varve.runs (ended_at) where ended_at is not null;
 create index runs_without_point on varve.runs (id) where ended_at is not null and outcome in ('failed', 'cancelled') and kind = 'backup';
 
+-- Heard of after it was swept.
+create index attempts_to_sweep_again on varve.attempts (run_id) where swept_at < touched_at;
+
 -- Made by the maintenance service itself; however many instances there are, one at a time is open.
 alter table varve.checks add column periodic boolean not null default false;
 create unique index checks_one_periodic_open on varve.checks (periodic) where periodic and state in ('queued', 'running');

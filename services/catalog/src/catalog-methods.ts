@@ -5,21 +5,33 @@ import { createCheck, createPeriodicCheck, endCheck, getCheck, listChecks, progr
 import type { Database } from './database.ts'
 import { closeRun, type EndedRun, failRun, seal } from './endings.ts'
 import { attemptsSwept, attemptsToSweep, imageOwners, objectOwners, objectsSwept, objectsToSweep, sealedPoints } from './owners.ts'
-import { addPlatform, deletePlatform, getPlatform, listPlatforms } from './platforms.ts'
+import { pauseRun, resumeRun } from './pause.ts'
+import { addPlatform, deletePlatform, getPlatform, listPlatforms, setPlatformLimits } from './platforms.ts'
 import { activeLeases, getImageRoot, getPoint, getPointConfig, listPoints, parentPoint } from './points.ts'
 import { addImages, addNote, dropPlan, planned, recordResources, recordSnapshot, setTarget, startRun } from './preparing.ts'
-import { addRanges, completeRange, getRange, imagePages, progressRange, runObjects } from './ranges.ts'
+import { type PressureRise, reportPressure } from './pressure.ts'
+import { addRanges, completeRange, imagePages, runObjects } from './ranges.ts'
 import { requeue } from './requeue.ts'
 import { cancelRun, createBackup, createRestore, getRun, getRunForWork, listRuns } from './runs.ts'
+import { endAttempt, progressRange, takeRange } from './take-range.ts'
 import { getVm, listVms, reportVms } from './vms.ts'
 
-/** The catalog on its database: what the routes call. `onEnded`: told once of each run that ended. */
-export function catalogMethods(db: Database, window: number, onEnded?: (run: EndedRun) => void): Pick<Catalog, CatalogMethod> {
+/** The catalog on its database: what the routes call. `onEnded`: told once of each run that ended; `onPressure`: of each rise. */
+export function catalogMethods(
+  db: Database,
+  onEnded?: (run: EndedRun) => void,
+  onPressure?: (rise: PressureRise) => void,
+): Pick<Catalog, CatalogMethod> {
   return {
     addPlatform: platform => addPlatform(db, platform),
     listPlatforms: () => listPlatforms(db),
     getPlatform: id => getPlatform(db, id),
     deletePlatform: id => deletePlatform(db, id),
+    setPlatformLimits: (id, limits) => setPlatformLimits(db, id, limits),
+    reportPressure: async (id, reason) => {
+      const rise = await reportPressure(db, id, reason)
+      if (rise !== null) onPressure?.(rise)
+    },
     reportVms: (platformId, vms) => reportVms(db, platformId, vms),
     listVms: () => listVms(db),
     getVm: id => getVm(db, id),
@@ -29,6 +41,13 @@ export function catalogMethods(db: Database, window: number, onEnded?: (run: End
     listRuns: filter => listRuns(db, filter),
     getRun: id => getRun(db, id),
     cancelRun: id => cancelRun(db, id),
+    pauseRun: id => pauseRun(db, id),
+    resumeRun: async id => {
+      const run = await resumeRun(db, id)
+      // Nobody waits until its ranges count as silent.
+      if (run.state === 'copying') await requeue(db, id)
+      return run
+    },
     getRunForWork: id => getRunForWork(db, id),
     startRun: id => startRun(db, id),
     recordResources: (id, resources) => recordResources(db, id, resources),
@@ -37,11 +56,12 @@ export function catalogMethods(db: Database, window: number, onEnded?: (run: End
     setTarget: (id, targetPlatformVmId) => setTarget(db, id, targetPlatformVmId),
     addImages: (id, images, snapshotId) => addImages(db, id, images, snapshotId),
     addRanges: (id, ranges, snapshotId) => addRanges(db, id, ranges, snapshotId),
-    planned: (id, plan) => planned(db, id, window, plan),
+    planned: (id, plan) => planned(db, id, plan),
     dropPlan: (id, snapshotId) => dropPlan(db, id, snapshotId),
-    getRange: id => getRange(db, id),
-    completeRange: (id, result) => completeRange(db, id, result, window),
-    progressRange: (id, progress) => progressRange(db, id, progress),
+    takeRange: (id, worker) => takeRange(db, id, worker),
+    completeRange: (id, attemptId, result) => completeRange(db, id, attemptId, result),
+    progressRange: (id, attemptId, progress) => progressRange(db, id, attemptId, progress),
+    endAttempt: (attemptId, end) => endAttempt(db, attemptId, end),
     imagePages: imageId => imagePages(db, imageId),
     runObjects: id => runObjects(db, id),
     seal: (id, request) => seal(db, id, request),
@@ -50,7 +70,7 @@ export function catalogMethods(db: Database, window: number, onEnded?: (run: End
       const ended = await closeRun(db, id)
       if (ended !== null) onEnded?.(ended)
     },
-    requeue: id => requeue(db, id, window),
+    requeue: id => requeue(db, id),
     listPoints: vmId => listPoints(db, vmId),
     getPoint: id => getPoint(db, id),
     getPointConfig: id => getPointConfig(db, id),

@@ -1,7 +1,9 @@
+import { PRESSURE_MAX } from '@varve/catalog-client'
 import { JOB_NAMES, type QueueDoor } from '@varve/queue'
 import type { Metrics, Sample } from '@varve/runtime'
 import type { Database } from './database.ts'
 import type { EndedRun } from './endings.ts'
+import { pressureAt, type StoredPressure } from './pressure.ts'
 
 /** What only the catalog sees of the whole: runs by state, what waits in the outbox and in the queues. Any instance answers the same but for the counter. */
 export function registerCatalogMetrics(metrics: Metrics, db: Database, queue: Partial<Pick<QueueDoor, 'counts'>>): void {
@@ -10,6 +12,16 @@ export function registerCatalogMetrics(metrics: Metrics, db: Database, queue: Pa
       `select kind, state, count(*) from varve.runs where state in ('queued', 'preparing', 'copying', 'sealing', 'finishing') group by 1, 2`,
     )
     return rows.map(({ kind, state, count }) => ({ labels: { kind, state }, value: count }))
+  })
+  metrics.gauge('varve_platform_pressure', 'Platforms under pressure, by how many times their limits are halved.', ['level'], async () => {
+    const { rows } = await db.query<StoredPressure & { now: string }>(
+      `select pressure, pressure_at, pressure_reason, clock_timestamp() as now from varve.platforms where pressure > 0`,
+    )
+    const levels = rows.map(row => pressureAt(row, row.now).level)
+    return Array.from({ length: PRESSURE_MAX }, (_, i): Sample => {
+      const level = i + 1
+      return { labels: { level: String(level) }, value: levels.filter(l => l === level).length }
+    })
   })
   metrics.gauge('varve_outbox_age_seconds', 'Age of the oldest job that is not in the queue yet.', [], async () => {
     const { rows } = await db.query<{ age: number }>(

@@ -10,6 +10,7 @@ import {
   type TestCatalog,
   type TestDatabases,
   TOKEN,
+  take,
   until,
 } from './testing/catalog-fixture.ts'
 
@@ -43,13 +44,14 @@ function follow(url: string): { seen: string[]; stop(): Promise<void> } {
 }
 
 test('a reader hears of runs under way when it comes, then of every change and of progress', async () => {
-  const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), 2)
+  const { run } = await copyingBackup(t, await addVm(t.catalog), 2)
   const feed = follow(t.url)
   await until(() => feed.seen.includes(run.id))
   const [first] = await rangeIds(t, run.id)
+  const attempt = await take(t.catalog, first!)
   for (const change of [
-    () => t.catalog.progressRange(first!, { read: 1, written: 0 }),
-    () => t.catalog.completeRange(first!, result()),
+    () => t.catalog.progressRange(first!, attempt, { read: 1, written: 0 }),
+    () => t.catalog.completeRange(first!, attempt, result(attempt)),
     () => t.catalog.cancelRun(run.id),
     () => t.catalog.closeRun(run.id),
   ]) {

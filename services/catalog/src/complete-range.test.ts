@@ -1,6 +1,8 @@
+import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
   addVm,
+  complete,
   copyingBackup,
   fullImage,
   rangeIds,
@@ -11,6 +13,8 @@ import {
   startTestPostgres,
   type TestCatalog,
   type TestDatabases,
+  take,
+  unknownAttempt,
   until,
 } from './testing/catalog-fixture.ts'
 
@@ -26,19 +30,28 @@ afterAll(async () => {
   await databases?.close()
 })
 
+/** One of two workers that had the same job and made different packs. */
+async function reportOnce(id: string): Promise<{ accepted: boolean }> {
+  const { attemptId } = await t.catalog.takeRange(id, randomUUID())
+  if (attemptId === null) return { accepted: false }
+  return t.catalog.completeRange(id, attemptId, result(attemptId))
+}
+
 test('many workers, each range reported twice at once: every range counts once, the window holds, the run is sealed once', async () => {
   const RANGES = 60
-  const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), RANGES)
+  const { run } = await copyingBackup(t, await addVm(t.catalog), RANGES)
   const accepted = new Map<string, number>()
   let most = 0
   const worker = async (): Promise<void> => {
     for (;;) {
       const queued = await rangeIds(t, run.id, 'queued')
       most = Math.max(most, queued.length)
-      if (queued.length === 0) return
+      if (queued.length === 0) {
+        if ((await t.catalog.getRun(run.id)).state !== 'copying') return
+        continue
+      }
       const id = queued[Math.floor(Math.random() * queued.length)]!
-      // Two workers had the same job and made different packs.
-      const answers = await Promise.all([t.catalog.completeRange(id, result()), t.catalog.completeRange(id, result())])
+      const answers = await Promise.all([reportOnce(id), reportOnce(id)])
       accepted.set(id, (accepted.get(id) ?? 0) + answers.filter(a => a.accepted).length)
     }
   }
@@ -64,44 +77,54 @@ test('the last ranges of two disks at the same moment: one of them sees that it 
     )
     await t.catalog.planned(run.id)
     const ids = await rangeIds(t, run.id)
-    await Promise.all(ids.map(id => t.catalog.completeRange(id, result())))
+    await until(async () => (await rangeIds(t, run.id, 'queued')).length === ids.length)
+    await Promise.all(ids.map(id => complete(t.catalog, id)))
     expect((await t.catalog.getRun(run.id)).state).toBe('sealing')
   }
 })
 
 test('the first report wins; the same report again is accepted again', async () => {
-  const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), 2)
+  const { run } = await copyingBackup(t, await addVm(t.catalog), 2)
   const [id] = await rangeIds(t, run.id)
-  const first = result()
-  expect(await t.catalog.completeRange(id!, first)).toEqual({ accepted: true })
-  expect(await t.catalog.completeRange(id!, first)).toEqual({ accepted: true })
-  expect(await t.catalog.completeRange(id!, result())).toEqual({ accepted: false })
+  const [one, two] = [await take(t.catalog, id!), await take(t.catalog, id!)]
+  const first = result(one)
+  expect(await t.catalog.completeRange(id!, one, first)).toEqual({ accepted: true })
+  expect(await t.catalog.completeRange(id!, one, first)).toEqual({ accepted: true })
+  expect(await t.catalog.completeRange(id!, one, result(one, { read: 1 }))).toEqual({ accepted: false })
+  expect(await t.catalog.completeRange(id!, two, result(two))).toEqual({ accepted: false })
   expect((await t.catalog.runObjects(run.id)).map(o => o.key).sort()).toEqual(first.objects.map(o => o.key).sort())
   expect((await t.catalog.getRun(run.id)).totals.rangesDone).toBe(1)
 })
 
 test('a report for a run that ends leaves nothing behind', async () => {
-  const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), 2)
+  const { run } = await copyingBackup(t, await addVm(t.catalog), 2)
   const [id] = await rangeIds(t, run.id)
+  const attempt = await take(t.catalog, id!)
   await t.catalog.failRun(run.id, { code: 'LEASE_LOST', message: 'the lease expired', retryable: false })
-  await expect(t.catalog.completeRange(id!, result())).rejects.toMatchObject({ code: 'RUN_ENDED', context: { state: 'finishing' } })
-  await expect(t.catalog.progressRange(id!, { read: 1, written: 1 })).rejects.toMatchObject({ code: 'RUN_ENDED' })
+  await expect(t.catalog.completeRange(id!, attempt, result(attempt))).rejects.toMatchObject({
+    code: 'RUN_ENDED',
+    context: { state: 'finishing' },
+  })
+  await expect(t.catalog.progressRange(id!, attempt, { read: 1, written: 1 })).rejects.toMatchObject({ code: 'RUN_ENDED' })
   expect(await t.catalog.runObjects(run.id)).toEqual([])
   expect(await rangeIds(t, run.id, 'done')).toEqual([])
 })
 
-test('a range that is not in the queue yet cannot be reported', async () => {
-  const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), WINDOW + 1)
+test('a range that is not in the queue yet is not given out and cannot be reported', async () => {
+  const { run } = await copyingBackup(t, await addVm(t.catalog), WINDOW + 1)
   const [waiting] = await rangeIds(t, run.id, 'planned')
-  await expect(t.catalog.completeRange(waiting!, result())).rejects.toMatchObject({ code: 'CONFLICT', context: { state: 'planned' } })
+  expect(await t.catalog.takeRange(waiting!, 'early')).toMatchObject({ attemptId: null, state: 'planned' })
+  const attempt = unknownAttempt()
+  await expect(t.catalog.completeRange(waiting!, attempt, result(attempt))).rejects.toMatchObject({ code: 'NOT_FOUND' })
 })
 
 test('progress shows in the totals until the report replaces it', async () => {
-  const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), 2)
+  const { run } = await copyingBackup(t, await addVm(t.catalog), 2)
   const [id] = await rangeIds(t, run.id)
-  expect(await t.catalog.progressRange(id!, { read: 500, written: 50 })).toEqual({ cancelRequested: false })
+  const attempt = await take(t.catalog, id!)
+  expect(await t.catalog.progressRange(id!, attempt, { read: 500, written: 50 })).toEqual({ next: 'go-on' })
   expect((await t.catalog.getRun(run.id)).totals).toMatchObject({ read: 500, written: 50 })
-  await t.catalog.completeRange(id!, result({ read: 700, written: 70 }))
+  await t.catalog.completeRange(id!, attempt, result(attempt, { read: 700, written: 70 }))
   expect((await t.catalog.getRun(run.id)).totals).toMatchObject({ read: 700, written: 70, rangesDone: 1 })
 })
 
@@ -114,16 +137,17 @@ test('a restore ends with its last range, with damage when there was some', asyn
     const [image] = await t.catalog.addImages(run.id, [{ ...fullImage(), reason: null, cbt: false, sourceImageId: imageId }])
     await t.catalog.addRanges(run.id, [rangeOf(image!.id, 0), rangeOf(image!.id, 1)])
     await t.catalog.planned(run.id)
+    await until(async () => (await rangeIds(t, run.id, 'queued')).length === 2)
     const [a, b] = await rangeIds(t, run.id)
-    expect(await t.catalog.getRange(a!)).toMatchObject({
+    expect(await t.catalog.takeRange(a!, 'looks')).toMatchObject({
       sourceImageId: imageId,
       onDamage: 'continue',
       state: 'queued',
       extents: [{ length: 1024 * 1024 }],
     })
     const plain = { pages: '', objects: [] }
-    await t.catalog.completeRange(a!, result({ ...plain, damage: damaged ? [{ offset: 0, length: 4096, code: 'PACK_CORRUPT' }] : [] }))
-    await t.catalog.completeRange(b!, result(plain))
+    await complete(t.catalog, a!, { ...plain, damage: damaged ? [{ offset: 0, length: 4096, code: 'PACK_CORRUPT' }] : [] })
+    await complete(t.catalog, b!, plain)
     const outcome = damaged ? 'succeeded-with-damage' : 'succeeded'
     expect(await t.catalog.getRun(run.id)).toMatchObject({
       state: 'finishing',

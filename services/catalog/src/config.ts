@@ -19,6 +19,15 @@ const CatalogConfig = Type.Object({
   /** Ranges of one run in the queue at most. Several times the workers' total concurrency, so that they never wait for the catalog. */
   VARVE_RANGE_WINDOW: Type.Integer({ default: 32, minimum: 1, maximum: 10_000 }),
 
+  /** Ranges of all runs in the queue at most. Bounds the queue's memory; runs share it by their priority. */
+  VARVE_QUEUE_WINDOW: Type.Integer({ default: 256, minimum: 1, maximum: 100_000 }),
+
+  /** Seconds without a sign of life (workers give several a second) after which a range is given to another worker. */
+  VARVE_RANGE_SILENCE: Type.Integer({ default: 15, minimum: 2, maximum: 3600 }),
+
+  /** Seconds below which no range counts as slow. Slow ones are given to a second worker once a run has no others left. */
+  VARVE_RANGE_SLOW: Type.Integer({ default: 20, minimum: 1, maximum: 86_400 }),
+
   /** Seconds between two looks for runs whose step gives no sign of life. */
   VARVE_RECONCILE_INTERVAL: Type.Integer({ default: 30, minimum: 1, maximum: 3600 }),
 

@@ -23,7 +23,7 @@ test('the database is killed in the middle of reports and comes back: callers wa
   closer.add('postgres', () => postgres.close())
   const t = await startTestCatalog(postgres.url, { window: 8, reconcileIntervalS: 1, silenceS: 1 })
   closer.add('catalog', () => t.close())
-  const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), RANGES)
+  const { run } = await copyingBackup(t, await addVm(t.catalog), RANGES)
   const all = await rangeIds(t, run.id)
 
   let stop = false
@@ -39,7 +39,9 @@ test('the database is killed in the middle of reports and comes back: callers wa
         continue
       }
       if (job.name !== 'read-range' || done.has(job.id)) continue
-      await t.catalog.completeRange(job.id, result())
+      const id = job.payload.rangeId!
+      const { attemptId } = await t.catalog.takeRange(id, `worker ${id}`)
+      if (attemptId !== null) await t.catalog.completeRange(id, attemptId, result(attemptId))
       done.add(job.id)
       if (done.size === 20 && !killed) {
         killed = true

@@ -1,5 +1,6 @@
 import { CatalogError, type Outcome, type RunKind, type SealRequest } from '@varve/catalog-client'
 import type { ErrorReport } from '@varve/errors'
+import { loseAttempts } from './attempts.ts'
 import type { Database, Sql } from './database.ts'
 import { expectState, isOver, lockRun } from './locked-run.ts'
 import { addStepJob } from './outbox.ts'
@@ -12,12 +13,11 @@ export async function endRun(
   id: string,
   end: { readonly outcome: Outcome; readonly reason?: string; readonly message?: string },
 ): Promise<void> {
-  await sql.query(`update varve.runs set state = 'finishing', outcome = $2, reason = $3, message = $4, touched_at = now() where id = $1`, [
-    id,
-    end.outcome,
-    end.reason ?? null,
-    end.message ?? null,
-  ])
+  await sql.query(
+    `update varve.runs set state = 'finishing', paused = false, outcome = $2, reason = $3, message = $4, touched_at = now() where id = $1`,
+    [id, end.outcome, end.reason ?? null, end.message ?? null],
+  )
+  await loseAttempts(sql, id)
   await addStepJob(sql, id, 'finish-run')
 }
 

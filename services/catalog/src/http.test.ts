@@ -15,6 +15,7 @@ import {
   type TestCatalog,
   type TestDatabases,
   TOKEN,
+  unknownAttempt,
 } from './testing/catalog-fixture.ts'
 
 const NOTHING_SEEN = { vms: 0, snapshots: 0, leases: 0, objects: 0, points: 0, images: 0, pages: 0 }
@@ -30,6 +31,7 @@ afterAll(async () => {
   await databases?.close()
 })
 
+const noAttempt = unknownAttempt()
 const absent = '00000000-0000-4000-8000-000000000000'
 const minimal: Record<string, unknown> = {
   platform: PLATFORM,
@@ -45,15 +47,17 @@ const minimal: Record<string, unknown> = {
   ranges: [rangeOf(absent, 0)],
   request: { restorePointId: absent, createdAt: new Date().toISOString(), manifestKey: 'm', parentId: null, images: [] },
   error: { code: 'X', message: 'x', retryable: false },
-  result: result(),
+  worker: 'w',
+  attemptId: noAttempt,
+  end: 'failed',
+  result: result(noAttempt),
   progress: { read: 0, written: 0 },
   check: { scope: 'leaks', sweep: false },
   id: absent,
   everySeconds: 60,
   filter: {},
-  worker: 'w',
   at: { step: 'points', seen: NOTHING_SEEN },
-  end: { error: { code: 'X', message: 'x' } },
+  outcome: { error: { code: 'X', message: 'x' } },
   after: null,
   ids: [],
   imageIds: [],
@@ -240,7 +244,7 @@ test('a plan made from another snapshot is dropped, the same snapshot keeps it',
 })
 
 test('ranges of an image that belongs to another run are refused', async () => {
-  const { imageId } = await copyingBackup(t.catalog, await addVm(t.catalog), 1)
+  const { imageId } = await copyingBackup(t, await addVm(t.catalog), 1)
   const run = await t.catalog.createBackup(await addVm(t.catalog), {})
   await t.catalog.startRun(run.id)
   await expect(t.catalog.addRanges(run.id, [rangeOf(imageId, 5)])).rejects.toMatchObject({ code: 'BAD_REQUEST' })

@@ -11,6 +11,7 @@ import {
   startTestPostgres,
   type TestCatalog,
   type TestDatabases,
+  take,
 } from './testing/catalog-fixture.ts'
 
 const NOTHING_SEEN = { vms: 0, snapshots: 0, leases: 0, objects: 0, points: 0, images: 0, pages: 0 }
@@ -55,12 +56,14 @@ test('every changing call may be repeated: same answer, nothing changes', async 
   expect((await t.catalog.listRuns({ vmId })).map(r => r.state)).toEqual(['succeeded'])
   expect((await t.catalog.getPoint(pointId)).stored).toBe(3000)
 
-  const { run } = await copyingBackup(catalog, vmId, 3)
+  const { run } = await copyingBackup(doubled, vmId, 3)
   expect(run.totals).toMatchObject({ rangesTotal: 3, planned: 3 * 1024 * 1024 })
   await catalog.recordResources(run.id, { snapshotName: 's', leaseId: 'l' })
   await catalog.addNote(run.id, 'disk d1 left out: shared')
   const [range] = await rangeIds(t, run.id)
-  await catalog.progressRange(range!, { read: 5, written: 5 })
+  const attempt = await take(catalog, range!)
+  await catalog.progressRange(range!, attempt, { read: 5, written: 5 })
+  await catalog.endAttempt(attempt, 'failed')
   await catalog.requeue(run.id)
   await catalog.failRun(run.id, { code: 'LEASE_LOST', message: 'gone', retryable: false })
   await catalog.recordResources(run.id, { leaseId: null, snapshotName: null })

@@ -11,7 +11,12 @@ export interface Listener {
 
 export function startListener(
   url: string,
-  handlers: { readonly onOutbox: () => void; readonly onChange: (runId: string) => void; readonly onConnected: () => void },
+  handlers: {
+    readonly onOutbox: () => void
+    readonly onDispatch: (cause: string) => void
+    readonly onChange: (runId: string) => void
+    readonly onConnected: () => void
+  },
   log: Logger,
 ): Listener {
   const stop = new AbortController()
@@ -29,13 +34,14 @@ export function startListener(
     })
     client.on('notification', ({ channel, payload }) => {
       if (channel === 'varve_outbox') handlers.onOutbox()
+      else if (channel === 'varve_dispatch') handlers.onDispatch(payload ?? '')
       else if (payload !== undefined) handlers.onChange(payload)
     })
     try {
       await client.connect()
       current = client
       if (stop.signal.aborted) return
-      await client.query('listen varve_outbox; listen varve_changes')
+      await client.query('listen varve_outbox; listen varve_dispatch; listen varve_changes')
       handlers.onConnected()
       await lost
     } finally {

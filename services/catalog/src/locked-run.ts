@@ -12,6 +12,7 @@ export interface LockedRun {
   readonly planned_at: string | null
   readonly checkpoint_id: string | null
   readonly snapshot_id: string | null
+  readonly released_at: string | null
 }
 
 /**
@@ -20,7 +21,8 @@ export interface LockedRun {
  */
 export async function lockRun(sql: Sql, id: string): Promise<LockedRun> {
   const { rows } = await sql.query<LockedRun & Record<string, unknown>>(
-    `select id, kind, vm_id, state, outcome, cancel_requested, planned_at, checkpoint_id, snapshot_id from varve.runs where id = $1 for no key update`,
+    `select id, kind, vm_id, state, outcome, cancel_requested, planned_at, checkpoint_id, snapshot_id, released_at
+       from varve.runs where id = $1 for no key update`,
     [id],
   )
   const run = rows[0]

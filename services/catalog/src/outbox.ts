@@ -30,7 +30,16 @@ export function presentStep(kind: RunKind, state: RunState): JobName | 'ranges' 
   }
 }
 
-/** The job's id in the queue: the same job waiting twice is once. No `:` in it. */
-export function jobId(row: { readonly job: JobName; readonly run_id: string; readonly range_id: string | null }): string {
-  return row.range_id ?? `${row.run_id}-${row.job}`
+/**
+ * The job's id in the queue: the same job waiting twice is once. A range that is given out anew gets a number, for its last job may still be there. No `:`
+ * in it.
+ */
+export function jobId(row: {
+  readonly job: JobName
+  readonly run_id: string
+  readonly range_id: string | null
+  readonly number: number
+}): string {
+  if (row.range_id === null) return `${row.run_id}-${row.job}`
+  return row.number === 0 ? row.range_id : `${row.range_id}.${row.number}`
 }

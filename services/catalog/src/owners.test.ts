@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
   addVm,
+  complete,
   copyingBackup,
   MiB,
   rangeIds,
@@ -11,6 +12,7 @@ import {
   startTestPostgres,
   type TestCatalog,
   type TestDatabases,
+  take,
 } from './testing/catalog-fixture.ts'
 
 let databases: TestDatabases
@@ -46,7 +48,7 @@ const toSweep = async (runId: string): Promise<string[]> =>
   (await t.catalog.attemptsToSweep()).filter(a => a.runId === runId).map(({ id }) => id)
 
 test('what a try writes is live until its range is done by another, or its run has ended', async () => {
-  const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), 2)
+  const { run } = await copyingBackup(t, await addVm(t.catalog), 2)
   const [first = '', second = ''] = await rangeIds(t, run.id)
   const open = await addAttempt(first, run.id)
   const failed = await addAttempt(first, run.id, 'failed')
@@ -55,28 +57,30 @@ test('what a try writes is live until its range is done by another, or its run h
   for (const id of [open, failed, elsewhere]) expect(await owner(keyOf(id))).toBe('live')
   expect(await toSweep(run.id)).toEqual([])
 
-  await t.catalog.completeRange(first, result())
-  expect(await owner(keyOf(failed))).toBe('ended')
-  expect(await owner(keyOf(open))).toBe('live')
+  await complete(t.catalog, first)
+  for (const id of [open, failed]) expect(await owner(keyOf(id))).toBe('ended')
   expect(await owner(keyOf(elsewhere))).toBe('live')
-  expect(await toSweep(run.id)).toEqual([failed])
+  expect((await toSweep(run.id)).sort()).toEqual([open, failed].sort())
 
   await endRun(run.id)
   for (const id of [open, failed, elsewhere]) expect(await owner(keyOf(id))).toBe('ended')
   expect((await toSweep(run.id)).sort()).toEqual([open, failed, elsewhere].sort())
   await t.catalog.attemptsSwept([open, failed, elsewhere])
   expect(await toSweep(run.id)).toEqual([])
+  // It was only asleep: what it wrote since goes too.
+  await expect(t.catalog.progressRange(first, open, { read: 1, written: 1 })).rejects.toMatchObject({ code: 'RUN_ENDED' })
+  expect(await toSweep(run.id)).toEqual([open])
   const { rows } = await t.sql.query(`select outcome from varve.attempts where id = $1`, [open])
   expect(rows).toEqual([{ outcome: 'lost' }])
 })
 
 test('what was reported is live, then kept once sealed, and nobody may sweep it', async () => {
   const vmId = await addVm(t.catalog)
-  const { run } = await copyingBackup(t.catalog, vmId, 1)
+  const { run } = await copyingBackup(t, vmId, 1)
   const [range = ''] = await rangeIds(t, run.id)
-  const attempt = await addAttempt(range, run.id, 'accepted')
-  const reported = result()
-  await t.catalog.completeRange(range, reported)
+  const attempt = await take(t.catalog, range)
+  const reported = result(attempt)
+  await t.catalog.completeRange(range, attempt, reported)
   for (const key of [keyOf(attempt), reported.objects[0]!.key]) expect(await owner(key)).toBe('live')
 
   const { runId } = await sealedBackup(t, await addVm(t.catalog))
@@ -102,7 +106,7 @@ test('what was reported is live, then kept once sealed, and nobody may sweep it'
 test('roots: of a sealed point, of a run under way, of one that failed, of nobody', async () => {
   const vmId = await addVm(t.catalog)
   const sealed = await sealedBackup(t, vmId)
-  const { run, imageId } = await copyingBackup(t.catalog, vmId, 1)
+  const { run, imageId } = await copyingBackup(t, vmId, 1)
   const ask = async (...ids: string[]) => (await t.catalog.imageOwners(ids)).map(answer => [answer.owner, answer.restorePointId])
   expect(await ask(sealed.imageId, imageId, randomUUID())).toEqual([
     ['kept', sealed.pointId],
@@ -147,8 +151,8 @@ test('points come in pages, by VM and oldest first, with what their parents say;
 test('runs under way: what they last did, and whether they wait for somebody', async () => {
   const facts = async (id: string) => (await t.catalog.liveRunFacts(null)).items.find(run => run.id === id)
   const queued = await t.catalog.createBackup(await addVm(t.catalog), {})
-  const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), 1)
-  expect(await facts(queued.id)).toMatchObject({ state: 'queued', waiting: true })
+  const { run } = await copyingBackup(t, await addVm(t.catalog), 1)
+  expect(await facts(queued.id)).toMatchObject({ state: 'queued' })
   expect(await facts(run.id)).toMatchObject({ state: 'copying', waiting: false, vmName: expect.any(String) })
   await t.sql.query(`update varve.runs set touched_at = now() - interval '1 hour' where id = $1`, [run.id])
   expect((await facts(run.id))!.silentSeconds).toBeLessThan(60)

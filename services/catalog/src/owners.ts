@@ -53,13 +53,17 @@ export async function sealedPoints(db: Database, ids: readonly string[]): Promis
 }
 
 /** A try whose range is still open may yet report: it is left alone until another one is accepted or the run has ended. */
-const NEVER_ACCEPTED = `a.outcome is distinct from 'accepted' and a.swept_at is null
+const NEVER_ACCEPTED = `a.outcome is distinct from 'accepted'
   and (exists (select 1 from varve.runs r where r.id = a.run_id and r.ended_at is not null)
     or (a.outcome is not null and exists (select 1 from varve.ranges g where g.id = a.range_id and g.state = 'done')))`
 
+/** Not swept yet, or heard of since: a worker that was taken for dead may write on until it is told. Each has an index. */
+const UNSWEPT = ['a.swept_at is null', 'a.swept_at < a.touched_at'] as const
+
 export async function attemptsToSweep(db: Database): Promise<AttemptToSweep[]> {
   const { rows } = await db.query<AttemptToSweep & Record<string, unknown>>(
-    `select a.id, a.run_id as "runId" from varve.attempts a where ${NEVER_ACCEPTED} limit ${SWEEP_LIMIT}`,
+    `${UNSWEPT.map(unswept => `select a.id, a.run_id as "runId" from varve.attempts a where ${unswept} and ${NEVER_ACCEPTED}`).join(' union all ')}
+     limit ${SWEEP_LIMIT}`,
   )
   return rows
 }
@@ -67,7 +71,7 @@ export async function attemptsToSweep(db: Database): Promise<AttemptToSweep[]> {
 /** One that nobody ended was lost with its run. */
 export async function attemptsSwept(db: Database, ids: readonly string[]): Promise<void> {
   await db.query(
-    `update varve.attempts a set swept_at = now(), ended_at = coalesce(a.ended_at, now()), outcome = coalesce(a.outcome, 'lost')
+    `update varve.attempts a set swept_at = clock_timestamp(), ended_at = coalesce(a.ended_at, now()), outcome = coalesce(a.outcome, 'lost')
       where a.id = any ($1) and ${NEVER_ACCEPTED}`,
     [ids],
   )

@@ -4,7 +4,6 @@ import { CANCELLED, endRun } from './endings.ts'
 import { expectSnapshot, expectState, isOver, type LockedRun, lockRun, planChanged, stateError } from './locked-run.ts'
 import { addStepJob } from './outbox.ts'
 import { imagesOfRun } from './run-row.ts'
-import { fillWindow, nothingLeftToCopy } from './window.ts'
 
 /** What `prepare-backup` and `prepare-restore` report, up to `planned`. */
 
@@ -12,8 +11,11 @@ export async function startRun(db: Database, id: string): Promise<void> {
   await db.transaction(async sql => {
     const run = await lockRun(sql, id)
     expectState(run, 'queued', 'preparing')
+    // A new VM of a restore is made on the host of the original, while that is there.
     await sql.query(
-      `update varve.runs set state = 'preparing', started_at = coalesce(started_at, now()), touched_at = now() where id = $1`,
+      `update varve.runs r set state = 'preparing', started_at = coalesce(started_at, now()), released_at = coalesce(released_at, now()), touched_at = now(),
+               host_id = coalesce(r.host_id, (select host_id from varve.vms where id = r.vm_id))
+         where id = $1`,
       [id],
     )
   })
@@ -23,6 +25,7 @@ const RESOURCE_COLUMN = {
   snapshotName: 'snapshot_name',
   snapshotId: 'snapshot_id',
   leaseId: 'lease_id',
+  leaseToken: 'lease_token',
   createdVmId: 'created_vm_id',
 } as const satisfies Record<keyof RunResources, string>
 
@@ -35,7 +38,7 @@ export async function recordResources(db: Database, id: string, resources: Parti
   const late = await db.transaction(async sql => {
     const run = await lockRun(sql, id)
     const before = await sql.query<Record<string, string | null>>(
-      `select snapshot_name, snapshot_id, lease_id, created_vm_id from varve.runs where id = $1`,
+      `select snapshot_name, snapshot_id, lease_id, lease_token, created_vm_id from varve.runs where id = $1`,
       [id],
     )
     const changed = given.filter(name => before.rows[0]?.[RESOURCE_COLUMN[name]] !== resources[name])
@@ -157,17 +160,19 @@ export async function addImages(
 }
 
 const INSERT_IMAGES = `
-  insert into varve.images (run_id, position, disk_id, disk_size, block_size, kind, reason, parent_image_id, source_image_id, since, cbt)
-  select $1, $3::integer + s.position, i."diskId", i."diskSize", i."blockSize", i.kind, i.reason, i."parentImageId", i."sourceImageId", i.since, i.cbt
+  insert into varve.images (run_id, position, disk_id, disk_size, block_size, kind, reason, parent_image_id, source_image_id, since, cbt,
+    datastore_id)
+  select $1, $3::integer + s.position, i."diskId", i."diskSize", i."blockSize", i.kind, i.reason, i."parentImageId", i."sourceImageId", i.since, i.cbt,
+         (select d.datastore_id from varve.disks d join varve.runs r on r.vm_id = d.vm_id where r.id = $1 and d.disk_id = i."diskId")
     from jsonb_array_elements($2::jsonb) with ordinality as s (image, position)
     cross join lateral jsonb_to_record(s.image) as i ("diskId" text, "diskSize" bigint, "blockSize" integer, kind text, reason text,
       "parentImageId" uuid, "sourceImageId" uuid, since text, cbt boolean)`
 
 /**
- * All ranges are in. preparing -> copying with a window of ranges in the queue; with nothing to copy the step after that; with a cancel asked for
+ * All ranges are in. preparing -> copying, and the dispatcher gives its ranges out; with nothing to copy the step after that; with a cancel asked for
  * meanwhile -> finishing.
  */
-export async function planned(db: Database, id: string, window: number, plan: MadePlan = {}): Promise<void> {
+export async function planned(db: Database, id: string, plan: MadePlan = {}): Promise<void> {
   await db.transaction(async sql => {
     const run = await lockRun(sql, id)
     expectSnapshot(run, plan.snapshotId)
@@ -177,10 +182,7 @@ export async function planned(db: Database, id: string, window: number, plan: Ma
     await sql.query(`update varve.runs set planned_at = now(), touched_at = now() where id = $1`, [id])
     if (run.cancel_requested) await endRun(sql, id, CANCELLED)
     else if (await nothingLeftToCopy(sql, id)) await afterCopying(sql, run)
-    else {
-      await sql.query(`update varve.runs set state = 'copying' where id = $1`, [id])
-      await fillWindow(sql, run, window)
-    }
+    else await sql.query(`update varve.runs set state = 'copying' where id = $1`, [id])
   })
 }
 
@@ -192,6 +194,15 @@ async function expectImages(sql: Sql, run: LockedRun, images: NonNullable<MadePl
   const given = new Map(images.map(({ imageId, ranges }) => [imageId, ranges]))
   if (rows.length === images.length && rows.every(row => given.get(row.id) === row.ranges_total)) return
   throw planChanged(run, `another plan of run ${run.id} is stored`)
+}
+
+/** Are all ranges in? The run is locked by the caller. */
+export async function nothingLeftToCopy(sql: Sql, runId: string): Promise<boolean> {
+  const { rows } = await sql.query<{ left: boolean }>(
+    `select exists (select 1 from varve.images where run_id = $1 and ranges_done < ranges_total) as left`,
+    [runId],
+  )
+  return rows[0]?.left === false
 }
 
 /** The last range is in: a backup goes to sealing, a restore to finishing, with damage if any range had some. The run is locked. */

@@ -1,9 +1,19 @@
 import { createHash } from 'node:crypto'
-import { CatalogError, type NewRange, type RangeForWork, type RangeResult, type RunKind, type RunState } from '@varve/catalog-client'
+import {
+  CatalogError,
+  type NewRange,
+  type PlatformLimits,
+  RANGE_TIMES,
+  type RangeForWork,
+  type RangeResult,
+  type RunState,
+} from '@varve/catalog-client'
+import { acceptAttempt, noAttempt, refuseAttempt } from './attempts.ts'
 import type { Database, Sql } from './database.ts'
+import { limitsOf, underPressure } from './limits.ts'
 import { expectSnapshot, expectState, isOver, type LockedRun, lockRun, planChanged, stateError } from './locked-run.ts'
-import { afterCopying } from './preparing.ts'
-import { fillWindow, nothingLeftToCopy } from './window.ts'
+import { afterCopying, nothingLeftToCopy } from './preparing.ts'
+import { pressureAt, type StoredPressure } from './pressure.ts'
 
 /** (imageId, index) twice is once, if it is the same range. After `planned` only ranges that are there already can be named again. */
 export async function addRanges(db: Database, id: string, ranges: readonly NewRange[], snapshotId?: string | null): Promise<void> {
@@ -60,7 +70,7 @@ async function expectImages(sql: Sql, run: LockedRun, ranges: readonly NewRange[
   if (rows[0]?.gone !== false) throw planChanged(run, `an image of run ${run.id} is not there any more`)
 }
 
-interface RangeRow {
+interface RangeRow extends StoredPressure {
   id: string
   run_id: string
   image_id: string
@@ -81,15 +91,21 @@ interface RangeRow {
   snapshot_id: string | null
   run_state: RunState
   cancel_requested: boolean
+  paused: boolean
   options: { onDamage?: 'fail' | 'continue' }
+  limits: Partial<PlatformLimits>
+  now: string
 }
 
-export async function getRange(db: Database, id: string): Promise<RangeForWork> {
+/** All that a worker must know of a range. */
+export async function selectRange(db: Sql, id: string): Promise<RangeForWork> {
   const { rows } = await db.query<RangeRow>(
     `select g.id, g.run_id, g.image_id, g.index, g.first_page, g.page_count, g.extents, g.bytes, g.state,
             i.disk_id, i.disk_size, i.block_size, i.kind, i.parent_image_id, i.source_image_id,
-            r.platform_id, r.lease_id, r.snapshot_id, r.state as run_state, r.cancel_requested, r.options
-       from varve.ranges g join varve.images i on i.id = g.image_id join varve.runs r on r.id = g.run_id where g.id = $1`,
+            r.platform_id, r.lease_id, r.snapshot_id, r.state as run_state, r.cancel_requested, r.paused, r.options,
+            p.limits, p.pressure, p.pressure_at, p.pressure_reason, clock_timestamp() as now
+       from varve.ranges g join varve.images i on i.id = g.image_id join varve.runs r on r.id = g.run_id join varve.platforms p on p.id = r.platform_id
+      where g.id = $1`,
     [id],
   )
   const row = rows[0]
@@ -114,8 +130,10 @@ export async function getRange(db: Database, id: string): Promise<RangeForWork> 
     snapshotId: row.snapshot_id,
     sourceImageId: row.source_image_id,
     onDamage: row.options.onDamage ?? 'fail',
+    bytesPerSecond: underPressure(limitsOf(row.limits), pressureAt(row, row.now).level).bytesPerSecond,
     runState: row.run_state,
     cancelRequested: row.cancel_requested,
+    paused: row.paused,
   }
 }
 
@@ -125,51 +143,76 @@ function pairs(flat: readonly number[]): RangeForWork['extents'] {
   return extents
 }
 
-function noRange(id: string): CatalogError {
+export function noRange(id: string): CatalogError {
   return new CatalogError('NOT_FOUND', `there is no range ${id}`, { rangeId: id })
 }
 
 /**
  * The first report of a range wins. What is large (pages, objects) is written under the range's own lock, so that many workers do it side by side;
- * the run is locked only for the counting after that, which also moves the window or the run on.
+ * the run is locked only for the counting after that, which also moves the run on. Room in the queue is noticed by the dispatcher.
  */
-export async function completeRange(db: Database, id: string, result: RangeResult, window: number): Promise<{ accepted: boolean }> {
+export async function completeRange(db: Database, id: string, attemptId: string, result: RangeResult): Promise<{ accepted: boolean }> {
+  expectOwnObjects(id, attemptId, result.objects)
   const hash = reportHash(result)
-  return db.transaction(async sql => {
-    const first = await storeReport(sql, id, result, hash)
-    if (first === null) return refusal(sql, id, hash)
+  const answer = await db.transaction(async sql => {
+    const first = await storeReport(sql, id, attemptId, result, hash)
+    if (first === null) return refusal(sql, id, attemptId, hash)
     const run = await lockRun(sql, first.run_id)
     // Thrown, so that the report is rolled back: a run that ends takes no more.
     expectState(run, 'copying')
+    await acceptAttempt(sql, id, attemptId)
     await sql.query(
-      `update varve.images set ranges_done = ranges_done + 1, read = read + $2, written = written + $3, unchanged = unchanged + $4, zero = zero + $5
+      `update varve.images set ranges_done = ranges_done + 1, ranges_queued = ranges_queued - 1, read = read + $2, written = written + $3, unchanged = unchanged + $4, zero = zero + $5,
+              time_source_ms = time_source_ms + $6, time_throttle_ms = time_throttle_ms + $7, time_cpu_ms = time_cpu_ms + $8, time_store_ms = time_store_ms + $9
         where id = $1`,
-      [first.image_id, result.read, result.written, result.unchanged, result.zero],
+      [
+        first.image_id,
+        result.read,
+        result.written,
+        result.unchanged,
+        result.zero,
+        ...RANGE_TIMES.map(what => milliseconds(result.time[what])),
+      ],
     )
     await sql.query(`update varve.runs set touched_at = now() where id = $1`, [run.id])
     if (await nothingLeftToCopy(sql, run.id)) await afterCopying(sql, run)
-    else await fillWindow(sql, run, window)
-    return { accepted: true }
+    return true
   })
+  if (answer instanceof CatalogError) throw answer
+  return { accepted: answer }
 }
 
-async function storeReport(sql: Sql, id: string, result: RangeResult, hash: Buffer): Promise<{ run_id: string; image_id: string } | null> {
+/** What a try writes is told by its ids: so everything it left can be found, also when no report of it ever came. */
+function expectOwnObjects(id: string, attemptId: string, objects: RangeResult['objects']): void {
+  const own = new RegExp(`^(packs|maps)/${attemptId.slice(0, 2)}/${attemptId}[0-9a-f]{8}$`)
+  const stranger = objects.find(({ key }) => !own.test(key))
+  if (stranger === undefined) return
+  throw new CatalogError('BAD_REQUEST', `object ${stranger.key.slice(0, 100)} is not of attempt ${attemptId}`, { rangeId: id, attemptId })
+}
+
+async function storeReport(
+  sql: Sql,
+  id: string,
+  attemptId: string,
+  result: RangeResult,
+  hash: Buffer,
+): Promise<{ run_id: string; image_id: string } | null> {
   const pages = Buffer.from(result.pages, 'base64')
   const { rows } = await sql.query<{ run_id: string; image_id: string }>(
-    `update varve.ranges set state = 'done', done_at = now(), touched_at = now(), read = $2, written = $3, unchanged = $4, zero = $5,
-            pages = $6, damage = $7, time_source_ms = $8, time_cpu_ms = $9, time_store_ms = $10, report_hash = $11
-      where id = $1 and state = 'queued' returning run_id, image_id`,
+    `update varve.ranges set state = 'done', done_at = now(), touched_at = now(), read = $3, written = $4, unchanged = $5, zero = $6,
+            pages = $7, damage = $8, time_source_ms = $9, time_throttle_ms = $10, time_cpu_ms = $11, time_store_ms = $12, report_hash = $13
+      where id = $1 and state = 'queued' and exists (select 1 from varve.attempts a where a.id = $2 and a.range_id = $1 and a.ended_at is null)
+      returning run_id, image_id`,
     [
       id,
+      attemptId,
       result.read,
       result.written,
       result.unchanged,
       result.zero,
       pages,
       JSON.stringify(result.damage),
-      milliseconds(result.time.source),
-      milliseconds(result.time.cpu),
-      milliseconds(result.time.store),
+      ...RANGE_TIMES.map(what => milliseconds(result.time[what])),
       hash,
     ],
   )
@@ -185,18 +228,30 @@ async function storeReport(sql: Sql, id: string, result: RangeResult, hash: Buff
   return range
 }
 
-/** Not queued: done already (by this very report, perhaps), or its run is over. */
-async function refusal(sql: Sql, id: string, hash: Buffer): Promise<{ accepted: boolean }> {
-  const { rows } = await sql.query<{ state: string; same: boolean; run_id: string; run_state: RunState }>(
-    `select g.state, g.report_hash = $2 as same, r.id as run_id, r.state as run_state
-       from varve.ranges g join varve.runs r on r.id = g.run_id where g.id = $1`,
-    [id, hash],
+/**
+ * Not queued, or no try that is open: done already (by this very report, perhaps), given up before, or its run is over.
+ *
+ * @returns whether it is accepted all the same, or the error to throw once the sign of life is committed
+ */
+async function refusal(sql: Sql, id: string, attemptId: string, hash: Buffer): Promise<boolean | CatalogError> {
+  const { rows } = await sql.query<{
+    state: string
+    same: boolean
+    run_id: string
+    run_state: RunState
+    outcome: string | null
+    known: boolean
+  }>(
+    `select g.state, g.report_hash = $3 as same, r.id as run_id, r.state as run_state, a.id is not null as known, a.outcome
+       from varve.ranges g join varve.runs r on r.id = g.run_id left join varve.attempts a on a.id = $2 and a.range_id = g.id where g.id = $1`,
+    [id, attemptId, hash],
   )
   const range = rows[0]
   if (range === undefined) throw noRange(id)
-  if (range.state === 'done') return { accepted: range.same }
-  if (isOver(range.run_state)) throw stateError({ id: range.run_id, state: range.run_state })
-  throw new CatalogError('CONFLICT', `range ${id} is ${range.state}`, { rangeId: id, state: range.state })
+  if (!range.known) throw noAttempt(attemptId, id)
+  if (range.outcome === 'accepted') return range.same
+  await refuseAttempt(sql, attemptId)
+  return range.state !== 'done' && isOver(range.run_state) ? stateError({ id: range.run_id, state: range.run_state }) : false
 }
 
 function reportHash(result: RangeResult): Buffer {
@@ -207,30 +262,6 @@ function reportHash(result: RangeResult): Buffer {
 }
 
 const milliseconds = (value: number): number => Math.min(Math.round(value), 2 ** 31 - 1)
-
-/** For the eye, and the range's sign of life. */
-export async function progressRange(
-  db: Database,
-  id: string,
-  progress: { readonly read: number; readonly written: number },
-): Promise<{ cancelRequested: boolean }> {
-  return db.transaction(async sql => {
-    const { rows } = await sql.query<{ run_id: string; kind: RunKind; run_state: RunState; state: string; cancel_requested: boolean }>(
-      `select g.run_id, g.state, r.kind, r.state as run_state, r.cancel_requested
-         from varve.ranges g join varve.runs r on r.id = g.run_id where g.id = $1`,
-      [id],
-    )
-    const range = rows[0]
-    if (range === undefined) throw noRange(id)
-    if (isOver(range.run_state)) throw stateError({ id: range.run_id, state: range.run_state })
-    const moved = await sql.query(
-      `update varve.ranges set progress_read = $2, progress_written = $3, touched_at = now() where id = $1 and state = 'queued'`,
-      [id, progress.read, progress.written],
-    )
-    if (moved.rowCount === 1) await sql.query(`select pg_notify('varve_changes', $1)`, [range.run_id])
-    return { cancelRequested: range.cancel_requested }
-  })
-}
 
 /** Page references in page order, concatenated. */
 export async function imagePages(db: Database, imageId: string): Promise<Uint8Array> {

@@ -3,14 +3,15 @@ import { Database } from './database.ts'
 import { reconcile } from './reconciler.ts'
 import {
   addVm,
+  complete,
   copyingBackup,
   log,
   rangeIds,
-  result,
   startTestCatalog,
   startTestPostgres,
   type TestCatalog,
   type TestDatabases,
+  take,
   until,
 } from './testing/catalog-fixture.ts'
 
@@ -29,9 +30,10 @@ afterAll(async () => {
   await databases?.close()
 })
 
-const look = (silenceS: number): Promise<string[]> => reconcile(db, { window: WINDOW, silenceS })
+const look = (silenceS: number): Promise<string[]> => reconcile(db, { silenceS })
 /** The queue forgets everything, after it was told. */
 const flush = async (): Promise<void> => {
+  await until(async () => (await t.sql.query(`select 1 from varve.runs where released_at is null and ended_at is null`)).rowCount === 0)
   await until(async () => (await t.sql.query(`select 1 from varve.outbox`)).rowCount === 0)
   t.queue.added.length = 0
 }
@@ -42,10 +44,10 @@ test('a run in every state goes on after the queue forgot everything', async () 
   const queued = await t.catalog.createBackup(await addVm(t.catalog), {})
   const preparing = await t.catalog.createBackup(await addVm(t.catalog), {})
   await t.catalog.startRun(preparing.id)
-  const copying = await copyingBackup(t.catalog, await addVm(t.catalog), 5)
-  const sealing = await copyingBackup(t.catalog, await addVm(t.catalog), 1)
-  await t.catalog.completeRange((await rangeIds(t, sealing.run.id))[0]!, result())
-  const finishing = await copyingBackup(t.catalog, await addVm(t.catalog), 1)
+  const copying = await copyingBackup(t, await addVm(t.catalog), 5)
+  const sealing = await copyingBackup(t, await addVm(t.catalog), 1)
+  await complete(t.catalog, (await rangeIds(t, sealing.run.id))[0]!)
+  const finishing = await copyingBackup(t, await addVm(t.catalog), 1)
   await t.catalog.failRun(finishing.run.id, { code: 'X', message: 'x', retryable: false })
   const ended = await t.catalog.createBackup(await addVm(t.catalog), {})
   await t.catalog.cancelRun(ended.id)
@@ -71,11 +73,11 @@ test('a run in every state goes on after the queue forgot everything', async () 
 })
 
 test('only what is silent is queued again, and then it has its time again', async () => {
-  const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), 5)
+  const { run } = await copyingBackup(t, await addVm(t.catalog), 5)
   await flush()
   const [silent, alive] = await rangeIds(t, run.id, 'queued')
   await age('ranges', `run_id = '${run.id}'`)
-  await t.catalog.progressRange(alive!, { read: 1, written: 1 })
+  await t.catalog.progressRange(alive!, await take(t.catalog, alive!), { read: 1, written: 1 })
   await age('ranges', `id = '${silent}'`)
   await t.sql.query(`update varve.ranges set touched_at = now() where run_id = $1 and id <> $2`, [run.id, silent])
   expect(await look(60)).toEqual([run.id])

@@ -20,7 +20,7 @@ let t: TestCatalog
 let db: Database
 beforeAll(async () => {
   databases = await startTestPostgres()
-  t = await startTestCatalog(await databases.create(), { window: 1000, reconcileIntervalS: 3600 })
+  t = await startTestCatalog(await databases.create(), { window: 1000, queueWindow: 1000, reconcileIntervalS: 3600 })
   db = new Database(t.databaseUrl, 8, log)
 })
 afterAll(async () => {
@@ -33,12 +33,13 @@ const left = async (): Promise<number> => (await db.query(`select 1 from varve.o
 beforeEach(() => until(async () => (await left()) === 0))
 
 test('job ids name the run and step, or the range, without a colon', async () => {
-  const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), 2)
+  const { run } = await copyingBackup(t, await addVm(t.catalog), 2)
   const ranges = await rangeIds(t, run.id)
   await until(() => t.queue.added.filter(job => job.payload.runId === run.id).length === 3)
   const jobs = t.queue.added.filter(job => job.payload.runId === run.id)
-  expect(jobs).toContainEqual({ name: 'prepare-backup', payload: { runId: run.id }, id: `${run.id}-prepare-backup` })
-  for (const rangeId of ranges) expect(jobs).toContainEqual({ name: 'read-range', payload: { runId: run.id, rangeId }, id: rangeId })
+  expect(jobs).toContainEqual({ name: 'prepare-backup', payload: { runId: run.id }, id: `${run.id}-prepare-backup`, priority: 'normal' })
+  for (const rangeId of ranges)
+    expect(jobs).toContainEqual({ name: 'read-range', payload: { runId: run.id, rangeId }, id: rangeId, priority: 'normal' })
   expect(jobs.some(job => job.id.includes(':'))).toBe(false)
 })
 
@@ -46,7 +47,7 @@ test('two more relays at once: every row reaches a queue, none twice', async () 
   const queue = new RecordingQueue()
   const relays = [new Relay(db, queue, log), new Relay(db, queue, log)]
   for (const relay of relays) relay.start()
-  const { run } = await copyingBackup(t.catalog, await addVm(t.catalog), 400)
+  const { run } = await copyingBackup(t, await addVm(t.catalog), 400)
   await until(async () => (await left()) === 0)
   await Promise.all(relays.map(relay => relay.close()))
   await until(() => [...queue.added, ...t.queue.added].filter(job => job.payload.runId === run.id).length >= 401)

@@ -1,4 +1,4 @@
-import type { JobName, QueueDoor } from '@varve/queue'
+import type { JobName, JobPriority, QueueDoor } from '@varve/queue'
 import { type Logger, sleep } from '@varve/runtime'
 import type { Database } from './database.ts'
 import { jobId } from './outbox.ts'
@@ -14,6 +14,8 @@ interface OutboxRow extends Record<string, unknown> {
   job: JobName
   run_id: string
   range_id: string | null
+  number: number
+  priority: JobPriority
 }
 
 /**
@@ -73,9 +75,11 @@ export class Relay {
   /** @returns whether there may be more. */
   async relayBatch(): Promise<boolean> {
     const { rows } = await this.#db.query<OutboxRow>(
-      `update varve.outbox set claimed_until = now() + make_interval(secs => $2)
-        where id in (select id from varve.outbox where claimed_until < now() order by id limit $1 for update skip locked)
-       returning id, job, run_id, range_id`,
+      `with claimed as (
+         update varve.outbox set claimed_until = now() + make_interval(secs => $2)
+          where id in (select id from varve.outbox where claimed_until < now() order by id limit $1 for update skip locked)
+         returning id, job, run_id, range_id, number)
+       select c.*, r.priority from claimed c join varve.runs r on r.id = c.run_id order by c.id`,
       [BATCH, CLAIM_S],
     )
     if (rows.length === 0) return false
@@ -93,7 +97,7 @@ export class Relay {
 
   #add(row: OutboxRow): Promise<void> {
     const payload = row.range_id === null ? { runId: row.run_id } : { runId: row.run_id, rangeId: row.range_id }
-    return this.#queue.add(row.job, payload as never, { id: jobId(row) })
+    return this.#queue.add(row.job, payload as never, { id: jobId(row), priority: row.priority })
   }
 
   async #pause(ms: number): Promise<void> {

@@ -2,12 +2,15 @@ import {
   CatalogError,
   type Image,
   type Outcome,
+  type Priority,
+  type RangeTime,
   type Run,
   type RunForWork,
   type RunKind,
   type RunState,
   type RunTotals,
 } from '@varve/catalog-client'
+import { bottleneckOf } from './bottleneck.ts'
 import type { Sql } from './database.ts'
 
 interface RunRow {
@@ -18,6 +21,8 @@ interface RunRow {
   platform_vm_id: string
   platform_id: string
   state: RunState
+  paused: boolean
+  priority: Priority
   outcome: Outcome | null
   reason: string | null
   message: string | null
@@ -30,12 +35,14 @@ interface RunRow {
   snapshot_name: string | null
   snapshot_id: string | null
   lease_id: string | null
+  lease_token: string | null
   created_vm_id: string | null
   checkpoint_id: string | null
   config: Record<string, unknown> | null
   created_at: string
   started_at: string | null
   ended_at: string | null
+  times: Record<RangeTime, number>
 }
 
 interface ImageRow extends RunTotals {
@@ -55,8 +62,12 @@ interface ImageRow extends RunTotals {
 /** Runs as services see them: rows, their images, totals with what ranges under way have got to. `where` is SQL about `r`. */
 export async function selectRuns(sql: Sql, where: string, values: readonly unknown[]): Promise<RunForWork[]> {
   const { rows } = await sql.query<RunRow>(
-    `select r.*, v.name as vm_name, v.platform_vm_id, p.id as sealed_point_id
+    `select r.*, v.name as vm_name, v.platform_vm_id, p.id as sealed_point_id, t.times
        from varve.runs r join varve.vms v on v.id = r.vm_id left join varve.restore_points p on p.run_id = r.id
+       cross join lateral (
+         select jsonb_build_object('source', coalesce(sum(time_source_ms), 0), 'throttle', coalesce(sum(time_throttle_ms), 0),
+                                   'cpu', coalesce(sum(time_cpu_ms), 0), 'store', coalesce(sum(time_store_ms), 0)) as times
+           from varve.images where run_id = r.id) t
       where ${where}`,
     values,
   )
@@ -127,11 +138,14 @@ function toRun(row: RunRow, images: readonly Image[]): RunForWork {
     vmName: row.vm_name,
     platformId: row.platform_id,
     state: row.state,
+    paused: row.paused,
+    priority: row.priority,
     outcome: row.outcome,
     reason: row.reason,
     message: row.message,
     options: row.options,
     totals: sumTotals(images.map(i => i.totals)),
+    bottleneck: bottleneckOf(row.times),
     createdAt: row.created_at,
     startedAt: row.started_at,
     endedAt: row.ended_at,
@@ -144,6 +158,7 @@ function toRun(row: RunRow, images: readonly Image[]): RunForWork {
       snapshotName: row.snapshot_name,
       snapshotId: row.snapshot_id,
       leaseId: row.lease_id,
+      leaseToken: row.lease_token,
       createdVmId: row.created_vm_id,
     },
     checkpointId: row.checkpoint_id,

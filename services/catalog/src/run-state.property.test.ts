@@ -127,7 +127,11 @@ const ACTIONS: Record<string, (r: Real) => Promise<unknown>> = {
   complete: async r => {
     const all = await rangeIds(t, r.runId)
     const left = [...(await rangeIds(t, r.runId, 'queued')), ...(await rangeIds(t, r.runId, 'planned'))]
-    if (all.length > 0 && left.length > 0) await t.catalog.completeRange(left[0]!, result())
+    if (all.length === 0 || left.length === 0) return
+    const { attemptId, ...range } = await t.catalog.takeRange(left[0]!, 'worker')
+    if (attemptId !== null) await t.catalog.completeRange(left[0]!, attemptId, result(attemptId))
+    // Not given out: what a report would be answered.
+    else throw { code: range.runState === 'preparing' ? 'CONFLICT' : 'RUN_ENDED' }
   },
   seal: r =>
     t.catalog.seal(r.runId, {

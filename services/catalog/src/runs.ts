@@ -2,7 +2,6 @@ import { type BackupOptions, CatalogError, type RestoreOptions, type Run, type R
 import { brokenConstraint, type Database, type Sql } from './database.ts'
 import { CANCELLED, endRun } from './endings.ts'
 import { isOver, lockRun } from './locked-run.ts'
-import { addStepJob, PREPARE_JOB } from './outbox.ts'
 import { publicRun, selectRun, selectRuns } from './run-row.ts'
 
 export const RUNS_LISTED = 50
@@ -32,7 +31,7 @@ export async function createRestore(db: Database, restorePointId: string, option
   })
 }
 
-/** A run, its first job and its idempotency key in one transaction. */
+/** A run and its idempotency key in one transaction. Its first job follows when there is room for it: dispatch/. */
 async function createOnce(
   db: Database,
   kind: RunKind,
@@ -55,7 +54,6 @@ async function createOnce(
       if (earlier !== undefined) return publicRun(await selectRun(sql, earlier.run_id))
     }
     const id = await insert(sql)
-    await addStepJob(sql, id, PREPARE_JOB[kind])
     if (key !== undefined) {
       await sql.query(`insert into varve.idempotency_keys (kind, key, request, run_id) values ($1, $2, $3, $4)`, [
         kind,
@@ -73,13 +71,13 @@ async function insertRun(
   kind: RunKind,
   vmId: string,
   platformId: string,
-  options: object,
+  options: BackupOptions | RestoreOptions,
   sourcePointId: string | null,
 ): Promise<string> {
   try {
     const { rows } = await sql.query<{ id: string }>(
-      `insert into varve.runs (kind, vm_id, platform_id, options, source_point_id) values ($1, $2, $3, $4, $5) returning id`,
-      [kind, vmId, platformId, JSON.stringify(options), sourcePointId],
+      `insert into varve.runs (kind, vm_id, platform_id, options, source_point_id, priority) values ($1, $2, $3, $4, $5, $6) returning id`,
+      [kind, vmId, platformId, JSON.stringify(options), sourcePointId, options.priority ?? 'normal'],
     )
     return rows[0]!.id
   } catch (error) {

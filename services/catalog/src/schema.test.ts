@@ -6,10 +6,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { migrate, waitForDatabase } from './migrations.ts'
 import {
   addVm,
+  complete,
   copyingBackup,
   log,
   rangeIds,
-  result,
   startTestCatalog,
   startTestPostgres,
   type TestDatabases,
@@ -50,6 +50,8 @@ test('several instances that start at once migrate once', async () => {
     '0003_planned_since',
     '0004_attempts_limits_checks',
     '0005_ended_runs_own_nothing',
+    '0008_dispatch',
+    '0009_throttle_time',
   ])
   expect(await migrate(url, log)).toEqual([])
 })
@@ -76,7 +78,7 @@ test('a database that refuses us ends the waiting at once; an absent one is wait
 test('the database itself refuses what the states do not allow', async () => {
   const t = await startTestCatalog(await databases.create())
   try {
-    const { run, imageId } = await copyingBackup(t.catalog, await addVm(t.catalog), 2)
+    const { run, imageId } = await copyingBackup(t, await addVm(t.catalog), 2)
     const set = (assignments: string): Promise<unknown> => t.sql.query(`update varve.runs set ${assignments} where id = $1`, [run.id])
     await expect(set(`state = 'queued'`)).rejects.toThrow(/cannot go from copying to queued/)
     await expect(set(`state = 'finishing'`)).rejects.toThrow(/runs_outcome_when_finishing/)
@@ -104,7 +106,7 @@ test('the database itself refuses what the states do not allow', async () => {
 test('the database itself refuses a point that lacks a root or a range', async () => {
   const t = await startTestCatalog(await databases.create())
   try {
-    const { run, imageId } = await copyingBackup(t.catalog, await addVm(t.catalog), 2)
+    const { run, imageId } = await copyingBackup(t, await addVm(t.catalog), 2)
     const pointId = randomUUID()
     /** Everything that seal() writes, except what is switched off. */
     const sealByHand = async (withRoot: boolean): Promise<void> => {
@@ -122,7 +124,7 @@ test('the database itself refuses a point that lacks a root or a range', async (
       })
     }
     await expect(sealByHand(true)).rejects.toThrow(/is not complete/)
-    for (const id of await rangeIds(t, run.id)) await t.catalog.completeRange(id, result())
+    for (const id of await rangeIds(t, run.id)) await complete(t.catalog, id)
     await expect(sealByHand(false)).rejects.toThrow(/is not complete/)
     await sealByHand(true)
     expect(await t.catalog.parentPoint(run.vmId)).toMatchObject({ restorePointId: pointId })

@@ -5,6 +5,7 @@ import { catalogMethods } from './catalog-methods.ts'
 import { endedRunsCounter, queueCounts, registerCatalogMetrics } from './catalog-metrics.ts'
 import { ChangeFeed } from './change-feed.ts'
 import { asCatalogError, Database } from './database.ts'
+import { Dispatcher } from './dispatch/dispatcher.ts'
 import { buildHttp } from './http.ts'
 import { startListener } from './listener.ts'
 import { migrate, waitForDatabase } from './migrations.ts'
@@ -21,6 +22,12 @@ export interface CatalogServiceOptions {
   readonly token: string
   /** Ranges of one run in the queue at most. Default 32. */
   readonly window?: number
+  /** Ranges in the queue at most, in all. Default 256. */
+  readonly queueWindow?: number
+  /** Seconds without a sign of life after which a range is given to another worker. Default 15. */
+  readonly rangeSilenceS?: number
+  /** Seconds below which no range counts as slow. Default 20. */
+  readonly slowRangeS?: number
   /** Seconds between two looks for runs without a sign of life. Default 30. */
   readonly reconcileIntervalS?: number
   /** Seconds without a sign of life after which a step's job is queued again. Default 60. */
@@ -62,14 +69,24 @@ export async function startCatalogService(options: CatalogServiceOptions): Promi
     relay.start()
     closer.add('relay', () => relay.close())
 
+    const dispatcher = new Dispatcher(
+      db,
+      { window, queueWindow: options.queueWindow ?? 256, silenceS: options.rangeSilenceS ?? 15, slowS: options.slowRangeS ?? 20 },
+      log,
+    )
+    dispatcher.start()
+    closer.add('dispatcher', () => dispatcher.close())
+
     const feed = new ChangeFeed(db)
     const listener = startListener(
       databaseUrl,
       {
         onOutbox: () => relay.wake(),
+        onDispatch: cause => dispatcher.wake(cause === 'ranges' ? 'ranges' : 'runs'),
         onChange: runId => feed.changed(runId),
         onConnected: () => {
           relay.wake()
+          dispatcher.wake('runs')
           feed.catchUp().catch(error => log.warn({ err: error }, 'catching up with changes failed'))
         },
       },
@@ -78,10 +95,12 @@ export async function startCatalogService(options: CatalogServiceOptions): Promi
     closer.add('listener', () => listener.close())
 
     const intervalS = options.reconcileIntervalS ?? 30
-    const reconciler = startReconciler(db, { window, intervalS, silenceS: options.silenceS ?? 60 }, log)
+    const reconciler = startReconciler(db, { intervalS, silenceS: options.silenceS ?? 60 }, log)
     closer.add('reconciler', () => reconciler.close())
 
-    const methods = catalogMethods(db, window, metrics === undefined ? undefined : endedRunsCounter(metrics))
+    const methods = catalogMethods(db, metrics === undefined ? undefined : endedRunsCounter(metrics), rise =>
+      log.warn(rise, 'a platform has too much to do; its limits are halved'),
+    )
     const app = buildHttp(methods, { feed, token: options.token, log, readiness, metrics, queueCounts: () => queueCounts(options.queue) })
     closer.add('http', () => app.close())
     closer.add('change feed', () => feed.close())

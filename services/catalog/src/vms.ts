@@ -19,18 +19,19 @@ export async function reportVms(db: Database, platformId: string, vms: readonly 
 
 const UPSERT_VMS = `
   with seen as (
-    select s.* from jsonb_to_recordset($2::jsonb) as s ("platformVmId" text, name text, power text, exclusions jsonb)),
+    select s.* from jsonb_to_recordset($2::jsonb) as s ("platformVmId" text, name text, power text, exclusions jsonb, "hostId" text)),
   lost as (
     update varve.vms set gone = true
      where platform_id = $1 and not gone and platform_vm_id not in (select "platformVmId" from seen))
-  insert into varve.vms (platform_id, platform_vm_id, name, power, exclusions)
-  select $1, "platformVmId", name, power, array(select jsonb_array_elements_text(exclusions)) from seen
+  insert into varve.vms (platform_id, platform_vm_id, name, power, exclusions, host_id)
+  select $1, "platformVmId", name, power, array(select jsonb_array_elements_text(exclusions)), "hostId" from seen
   on conflict (platform_id, platform_vm_id) do update
-     set name = excluded.name, power = excluded.power, exclusions = excluded.exclusions, gone = false, seen_at = now()`
+     set name = excluded.name, power = excluded.power, exclusions = excluded.exclusions, host_id = excluded.host_id, gone = false,
+         seen_at = now()`
 
 const INSERT_DISKS = `
-  insert into varve.disks (vm_id, disk_id, position, size, excluded)
-  select v.id, d.disk ->> 'diskId', d.position, (d.disk ->> 'size')::bigint, d.disk ->> 'excluded'
+  insert into varve.disks (vm_id, disk_id, position, size, excluded, datastore_id)
+  select v.id, d.disk ->> 'diskId', d.position, (d.disk ->> 'size')::bigint, d.disk ->> 'excluded', d.disk ->> 'datastoreId'
     from jsonb_to_recordset($2::jsonb) as s ("platformVmId" text, disks jsonb)
     join varve.vms v on v.platform_id = $1 and v.platform_vm_id = s."platformVmId"
     cross join lateral jsonb_array_elements(s.disks) with ordinality as d (disk, position)

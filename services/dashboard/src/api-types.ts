@@ -40,11 +40,13 @@ export interface RunInfo {
   readonly vmId: string
   readonly vmName: string
   readonly state: string
+  readonly paused: boolean
   readonly outcome: string | null
   readonly reason: string | null
   readonly message: string | null
   readonly help: string | null
   readonly totals: TotalsInfo
+  readonly bottleneck: 'source' | 'throttle' | 'cpu' | 'store' | null
   readonly progress: { readonly fraction: number; readonly rate: number | null; readonly remainingSeconds: number | null }
   readonly createdAt: string
   readonly startedAt: string | null

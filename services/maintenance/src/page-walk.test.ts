@@ -1,5 +1,5 @@
 import { Page, type PageRef, type Root } from '@varve/block-map'
-import { MemoryStore, mapKey, openRepository } from '@varve/repository'
+import { MemoryStore, mapKey, objectIds, openRepository } from '@varve/repository'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { eachPack, newRefs, pagesOf } from './page-walk.ts'
@@ -48,7 +48,7 @@ test('a page that is damaged, and one whose map is gone, are told; all others co
   const refs: PageRef[] = []
   for (let map = 0; map < 4; map++) {
     const pages = Array.from({ length: 20 }, (_, i) => page(map * 20 + i, ID(i), [10 + i]))
-    refs.push(...(await repository.putMap(pages)).refs)
+    refs.push(...(await repository.putMap(objectIds(`${map}`.padStart(24, '0')), pages)).refs)
   }
   const [gone, hurt] = [refs[25]!, refs[47]!]
   store.objects.delete(mapKey(gone.mapId))

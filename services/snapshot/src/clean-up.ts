@@ -1,14 +1,34 @@
-import { ENDED_STATES, type RunForWork } from '@varve/catalog-client'
+import { type Catalog, ENDED_STATES, type RunForWork } from '@varve/catalog-client'
 import { errorReport, hasCode } from '@varve/errors'
 import { type PlatformDriver, PlatformError } from '@varve/platform'
 import { sleep } from '@varve/runtime'
 import { createdVm } from './new-vm.ts'
+import { FIRST_LEASE_SECONDS } from './run-lease.ts'
 import { snapshotName } from './run-snapshot.ts'
 import type { SnapshotDeps } from './snapshot-deps.ts'
 
-/** Give the lease back. Releasing one that is gone succeeds. */
-export async function releaseLease(run: RunForWork, platform: PlatformDriver, signal: AbortSignal): Promise<void> {
-  if (run.resources.leaseId !== null) await platform.releaseLease(run.resources.leaseId, signal)
+/** Give the lease back, also one whose id nobody noted. Releasing one that is gone succeeds. */
+export async function releaseLease(run: RunForWork, platform: PlatformDriver, catalog: Catalog, signal: AbortSignal): Promise<void> {
+  const { leaseId, leaseToken } = run.resources
+  if (leaseId !== null) await platform.releaseLease(leaseId, signal)
+  if (leaseToken === null) return
+  await releaseUnnoted(run, leaseToken, platform, signal)
+  if (run.state === 'finishing') await catalog.recordResources(run.id, { leaseToken: null })
+}
+
+/** Refusals that say that the platform knows no lease under the token: it would have answered with that, whatever the VM is doing. */
+const NOTHING_THERE = ['LEASE_OCCUPIED', 'LEASE_LOST', 'VM_NOT_FOUND', 'VM_NOT_OFF', 'VM_BUSY'] as const
+
+/** Somebody died between asking for a lease and noting its id: asked for again under the same token, it can be told which it is. */
+async function releaseUnnoted(run: RunForWork, token: string, platform: PlatformDriver, signal: AbortSignal): Promise<void> {
+  const vmId = run.kind === 'restore' ? run.targetPlatformVmId : run.platformVmId
+  if (vmId === null) return
+  try {
+    const { id } = await platform.createLease(vmId, run.kind, FIRST_LEASE_SECONDS, signal, token)
+    await platform.releaseLease(id, signal)
+  } catch (error) {
+    if (!hasCode(error, ...NOTHING_THERE)) throw error
+  }
 }
 
 function hasEnded(run: RunForWork): boolean {
@@ -83,7 +103,7 @@ export async function takeAwayIfEnded(
       const run = await catalog.getRunForWork(runId)
       ended = run.state === 'finishing' || hasEnded(run)
       if (!ended) return
-      await releaseLease(run, platform, signal)
+      await releaseLease(run, platform, catalog, signal)
       // Also after a good end: this job itself may be the late one, delivered again after it was killed.
       await deleteSnapshots(run, platform, signal)
       if (run.kind === 'restore' && !isSuccess(run.outcome)) await deleteCreatedVm(run, platform, signal)

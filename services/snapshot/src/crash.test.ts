@@ -34,7 +34,7 @@ async function crashAt(n: number, story: Story, world: StoryWorld): Promise<bool
   )
 }
 
-/** A lease that only the dead process knew of runs out by itself. */
+/** A lease that only the dead process knew of runs out by itself, long before the platform forgets its token. */
 function expireUnknownLeases({ platform, catalog }: StoryWorld): void {
   for (const id of platform.leases.keys()) if (id !== catalog.run.resources.leaseId) platform.leases.delete(id)
 }
@@ -62,7 +62,6 @@ const kept = ({ catalog, platform }: StoryWorld) => ({
 })
 
 async function expectNothingLeft(world: StoryWorld): Promise<void> {
-  expireUnknownLeases(world)
   world.platform.muchLater()
   expect(world.platform.snapshots.size).toBe(0)
   expect(world.platform.leases.size).toBe(0)
@@ -126,7 +125,6 @@ describe.each(stories)('$name', ({ story, open }) => {
     for (; ; steps++) {
       const world = await open()
       if (!(await crashAt(steps, story, world))) break
-      expireUnknownLeases(world)
       await story(RUN_ID, world.deps, signal)
       expect(kept(world), `crash at step ${steps}`).toEqual(expected)
     }
@@ -172,6 +170,7 @@ describe.each(stories)('$name', ({ story, open }) => {
       const world = await open()
       if (!(await crashAt(n, story, world))) break
       world.platform.muchLater()
+      expireUnknownLeases(world)
       await world.catalog.failRun(RUN_ID, { code: 'CANCELLED', message: 'cancelled', retryable: false })
       await finishInTheEnd(world)
       await expectNothingLeft(world)
@@ -213,7 +212,6 @@ describe.each(stories)('$name', ({ story, open }) => {
         killed ||= step >= n && at.startsWith('during')
         if (killed) throw new Crash()
         if (++step !== n || at.startsWith('during')) return
-        expireUnknownLeases(world)
         await story(RUN_ID, world.deps, signal)
         world.catalog.run = { ...world.catalog.run, state: 'finishing', outcome: 'succeeded' }
         await finishInTheEnd(world)

@@ -43,7 +43,7 @@ async function takeAway(run: RunForWork, platform: PlatformDriver, deps: Snapsho
   const { leaseId, snapshotName, snapshotId, createdVmId } = run.resources
   const strikeOff = (resources: Partial<RunResources>): Promise<void> => deps.catalog.recordResources(run.id, resources)
 
-  await releaseLease(run, platform, signal)
+  await releaseLease(run, platform, deps.catalog, signal)
   if (leaseId !== null) await strikeOff({ leaseId: null })
   // What a run that succeeded took is noted; one that did not may have died while it took one.
   const snapshots = await deleteSnapshots(run, platform, signal, { mayComeYet: !isSuccess(run.outcome) })

@@ -45,12 +45,18 @@ async function seenVms(platform: PlatformDriver, signal: AbortSignal): Promise<S
   return seen
 }
 
-function seenVm({ id, name, power, exclusions, disks }: PlatformVm): SeenVm {
+function seenVm({ id, name, power, exclusions, hostId, disks }: PlatformVm): SeenVm {
   return {
     platformVmId: id,
     name,
     power,
     exclusions,
-    disks: disks.map(({ id, size, excluded }) => ({ diskId: id, size, ...(excluded === undefined ? {} : { excluded }) })),
+    ...(hostId === undefined ? {} : { hostId }),
+    disks: disks.map(({ id, size, datastoreId, excluded }) => ({
+      diskId: id,
+      size,
+      ...(datastoreId === '' ? {} : { datastoreId }),
+      ...(excluded === undefined ? {} : { excluded }),
+    })),
   }
 }

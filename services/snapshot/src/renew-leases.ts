@@ -3,6 +3,7 @@ import { errorReport, hasCode } from '@varve/errors'
 import { PlatformError } from '@varve/platform'
 import type { Platforms } from '@varve/range-worker'
 import { type Logger, sleep } from '@varve/runtime'
+import { retakeLease } from './retake-lease.ts'
 
 export interface LeaseRenewal {
   /** Seconds between two rounds. */
@@ -17,6 +18,8 @@ interface Deps {
   readonly log: Logger
   /** Told of each renewal's outcome. */
   readonly counted?: ((outcome: RenewalOutcome) => void) | undefined
+  /** Milliseconds between two tries for a VM that somebody else holds (default 2000). */
+  readonly retryMs?: number
 }
 
 export type RenewalOutcome = 'renewed' | 'failed' | 'lost'
@@ -45,7 +48,8 @@ const SIDE_BY_SIDE = 32
 
 /**
  * One round: platform by platform, and on each many at once, so that one that does not answer costs only itself. Each has a quarter of the lease's
- * lifetime, after which it is left to the next round like other troubles. A lease that the platform no longer knows ends its run with LEASE_LOST.
+ * lifetime, after which it is left to the next round like other troubles. A lease that the platform no longer knows is taken again where that is safe; where it
+ * is not, its run ends with LEASE_LOST.
  *
  * @param underWay leases whose renewal is still waited for in an earlier round; they are left out
  */
@@ -64,7 +68,10 @@ export async function renewalRound(
       return Array.from({ length: SIDE_BY_SIDE }, async () => {
         for (const lease of due) {
           await renew(lease, deps, leaseSeconds, signal).catch(error => {
-            deps.log.warn({ runId: lease.runId, leaseId: lease.leaseId, err: error }, 'a run that lost its lease could not be ended')
+            deps.log.warn(
+              { runId: lease.runId, leaseId: lease.leaseId, err: error },
+              'a lost lease could be neither taken again nor its run ended',
+            )
           })
           underWay.delete(lease.leaseId)
         }
@@ -75,8 +82,9 @@ export async function renewalRound(
 
 type ActiveLease = Awaited<ReturnType<Catalog['activeLeases']>>[number]
 
-async function renew({ runId, platformId, leaseId }: ActiveLease, deps: Deps, leaseSeconds: number, signal: AbortSignal): Promise<void> {
-  const { catalog, platforms, log } = deps
+async function renew(lease: ActiveLease, deps: Deps, leaseSeconds: number, signal: AbortSignal): Promise<void> {
+  const { runId, platformId, leaseId } = lease
+  const { platforms, log } = deps
   if (signal.aborted) return
   try {
     const platform = await platforms.get(platformId)
@@ -87,7 +95,9 @@ async function renew({ runId, platformId, leaseId }: ActiveLease, deps: Deps, le
     if (signal.aborted) return
     deps.counted?.(hasCode(error, 'LEASE_LOST') ? 'lost' : 'failed')
     log.warn({ runId, leaseId, err: error }, 'lease not renewed')
-    if (hasCode(error, 'LEASE_LOST')) await loseLease(runId, leaseId, error, catalog)
+    if (hasCode(error, 'LEASE_LOST')) {
+      await within((leaseSeconds / 4) * 1000, signal, limited => retakeLease(lease, errorReport(error), deps, limited))
+    }
   }
 }
 
@@ -105,16 +115,5 @@ async function within(ms: number, signal: AbortSignal, call: (limited: AbortSign
   } finally {
     clearTimeout(timer)
     signal.removeEventListener('abort', stop)
-  }
-}
-
-/** The lease may be gone because the run just ended and gave it back, or has another by now: only a run that still counts on it fails. */
-async function loseLease(runId: string, leaseId: string, error: unknown, catalog: Catalog): Promise<void> {
-  try {
-    const { resources, state } = await catalog.getRunForWork(runId)
-    // While it prepares, the job itself takes a new one.
-    if (resources.leaseId === leaseId && state === 'copying') await catalog.failRun(runId, errorReport(error))
-  } catch (failure) {
-    if (!hasCode(failure, 'RUN_ENDED', 'NOT_FOUND')) throw failure
   }
 }

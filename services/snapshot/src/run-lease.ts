@@ -1,9 +1,13 @@
+import { randomUUID } from 'node:crypto'
 import type { Catalog, RunForWork } from '@varve/catalog-client'
 import { hasCode } from '@varve/errors'
 import type { LeaseType, PlatformDriver } from '@varve/platform'
 import { sleep } from '@varve/runtime'
 
-/** First lifetime of a lease. Short: one that is lost between the platform and the catalog locks the VM for this long. */
+/**
+ * First lifetime of a lease. Short: one that a crash lost, and whose token the platform has forgotten, locks the VM for this long. Always the same: under one
+ * token the platform wants the same request.
+ */
 export const FIRST_LEASE_SECONDS = 120
 
 /** How long to wait for a VM that is locked: a first attempt for a twin of this job, a repeated one for a lease that a crash lost. */
@@ -22,7 +26,8 @@ export interface LeaseContext {
 }
 
 /**
- * The run's lease: the recorded one if it still lives, else a new one.
+ * The run's lease: the recorded one if it still lives, else the one that an earlier attempt asked for under the token that is noted, else a new one. A token is
+ * noted before it is used and struck off when the lease is recorded: noted, there may be a lease that nobody knows the id of.
  *
  * @returns whether it had to be waited for
  * @throws PlatformError LEASE_OCCUPIED when somebody else holds the VM.
@@ -36,15 +41,27 @@ export async function acquireLease(
   for (let waited = false; ; waited = true) {
     const leaseId = await liveLease(run, context)
     if (leaseId !== null) return { leaseId, waited }
+    const token = await notedToken(run.id, catalog)
     try {
-      const lease = await platform.createLease(vmId, type, FIRST_LEASE_SECONDS, signal)
+      const lease = await platform.createLease(vmId, type, FIRST_LEASE_SECONDS, signal, token)
       await recordOrRelease(run.id, lease.id, platform, catalog)
       return { leaseId: lease.id, waited }
     } catch (error) {
-      if (!hasCode(error, 'LEASE_OCCUPIED') || performance.now() + retryMs > deadline) throw error
+      if (!hasCode(error, 'LEASE_OCCUPIED')) throw error
+      // Nothing was made under it, and the platform may remember the refusal.
+      await catalog.recordResources(run.id, { leaseToken: null })
+      if (performance.now() + retryMs > deadline) throw error
       await sleep(retryMs, signal)
     }
   }
+}
+
+/** @throws RUN_ENDED when the run is over: nothing must be asked for then. */
+async function notedToken(runId: string, catalog: Catalog): Promise<string> {
+  const { leaseToken } = (await catalog.getRunForWork(runId)).resources
+  const token = leaseToken ?? randomUUID()
+  await catalog.recordResources(runId, { leaseToken: token })
+  return token
 }
 
 /** The recorded lease if it still lives, else null. */
@@ -69,7 +86,7 @@ async function isLive(platform: PlatformDriver, leaseId: string, signal: AbortSi
 /** A lease that can't be recorded (the run ended meanwhile) would be nobody's: give it back at once. */
 async function recordOrRelease(runId: string, leaseId: string, platform: PlatformDriver, catalog: Catalog): Promise<void> {
   try {
-    await catalog.recordResources(runId, { leaseId })
+    await catalog.recordResources(runId, { leaseId, leaseToken: null })
   } catch (error) {
     await platform.releaseLease(leaseId).catch(() => {})
     throw error

@@ -34,6 +34,8 @@ export interface StandaloneOptions {
   readonly stallMs?: number
   /** Other settings for checks and the sweeping of leaks. */
   readonly maintenance?: Pick<MaintenanceDeps, 'everySeconds' | 'silenceSeconds' | 'unfinishedSeconds' | 'askMs'>
+  /** Seconds between two rounds of renewing leases (default 20). */
+  readonly renewSeconds?: number
   /** Leave the block-reader out (it is started by somebody else). */
   readonly withoutBlockReader?: boolean
 }
@@ -103,7 +105,7 @@ async function open(options: StandaloneOptions, closer: Closer): Promise<Standal
     catalog,
     queue,
     repository,
-    openPlatform: (connection: Parameters<typeof openPlatform>[0]) => openPlatform(connection, { log }),
+    openPlatform: (...[connection, options]: Parameters<typeof openPlatform>) => openPlatform(connection, { log, ...options }),
     log,
     metrics,
   }
@@ -114,7 +116,10 @@ async function open(options: StandaloneOptions, closer: Closer): Promise<Standal
   const startBlockReader = (): Promise<{ close(): Promise<void> }> =>
     startBlockReaderService({ ...deps, repositoryUrl, storeSettings, ...lanes })
 
-  const snapshot = await startSnapshotService(deps)
+  const snapshot = await startSnapshotService({
+    ...deps,
+    ...(options.renewSeconds === undefined ? {} : { renewSeconds: options.renewSeconds }),
+  })
   closer.add('snapshot', () => snapshot.close())
   if (options.withoutBlockReader !== true) {
     const reader = await startBlockReader()

@@ -3,11 +3,12 @@ import type { Command } from 'commander'
 import type { RunInfo } from '../api-types.ts'
 import { findVm } from '../lookup.ts'
 import type { Session } from '../session.ts'
-import { followRuns, JSON_OPTION, NO_WAIT_OPTION, tellStarted } from './follow-runs.ts'
+import { followRuns, JSON_OPTION, NO_WAIT_OPTION, PRIORITY_OPTION, tellStarted } from './follow-runs.ts'
 
 interface Options {
   readonly full?: true
   readonly enableCbt: boolean
+  readonly priority?: 'low' | 'normal' | 'high'
   readonly wait: boolean
   readonly json?: true
 }
@@ -20,6 +21,7 @@ export function backupCommand(program: Command, session: Session): void {
     .argument('<vm...>', 'name, id or the beginning of the id')
     .option('--full', 'read every disk in full')
     .option('--no-enable-cbt', 'leave changed block tracking off where it is off')
+    .addOption(PRIORITY_OPTION)
     .addOption(NO_WAIT_OPTION)
     .addOption(JSON_OPTION)
     .addHelpText(
@@ -35,7 +37,11 @@ Examples:
       // All names are looked up before anything is started: a typing error in the last starts nothing.
       const vms = []
       for (const name of names) vms.push(await findVm(api, name))
-      const body = { ...(options.full ? { full: true } : {}), ...(options.enableCbt ? {} : { enableCbt: false }) }
+      const body = {
+        ...(options.full ? { full: true } : {}),
+        ...(options.enableCbt ? {} : { enableCbt: false }),
+        priority: options.priority,
+      }
       const runs = []
       for (const { id } of new Map(vms.map(vm => [vm.id, vm])).values()) {
         runs.push(await api.post<RunInfo>(`/v1/vms/${id}/backups`, body, { 'idempotency-key': randomUUID() }))

@@ -6,6 +6,10 @@ import type { Session } from '../session.ts'
 import { progressLine, shortId, summary } from '../words.ts'
 
 export const JSON_OPTION = new Option('--json', 'print JSON: one document, or one a line while following')
+export const PRIORITY_OPTION = new Option(
+  '--priority <which>',
+  'which runs go first when there are more than the platform may have',
+).choices(['low', 'normal', 'high'])
 export const NO_WAIT_OPTION = new Option('--no-wait', 'do not wait for the end: print the run and return')
 
 /** Follow runs to their ends, show how they go, tell what became of them, and set the exit code. */

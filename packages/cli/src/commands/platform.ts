@@ -7,6 +7,7 @@ import type { Session } from '../session.ts'
 import { formatTable } from '../table.ts'
 import { age, shortId } from '../words.ts'
 import { JSON_OPTION } from './follow-runs.ts'
+import { limitsText, platformLimitsCommand, pressureText } from './platform-limits.ts'
 
 interface AddOptions {
   readonly url: string
@@ -79,12 +80,16 @@ Examples:
             { title: 'ID', value: ({ id }) => shortId(id) },
             { title: 'URL', value: ({ url }) => url },
             { title: 'VMS READ', value: ({ inventory }) => age(inventory.readAt, now), right: true },
+            { title: 'LIMITS', value: limitsText },
+            { title: 'PRESSURE', value: shown => pressureText(shown) || '-' },
             { title: 'REMARK', value: ({ inventory }) => (inventory.code === null ? '' : `${inventory.code}: ${inventory.message}`) },
           ],
           items,
         ),
       )
     })
+
+  platformLimitsCommand(platform, session)
 
   platform
     .command('remove')

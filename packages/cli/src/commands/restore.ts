@@ -4,7 +4,7 @@ import type { RunInfo } from '../api-types.ts'
 import { CliError } from '../errors.ts'
 import { findPoint } from '../lookup.ts'
 import type { Session } from '../session.ts'
-import { followRuns, JSON_OPTION, NO_WAIT_OPTION, tellStarted } from './follow-runs.ts'
+import { followRuns, JSON_OPTION, NO_WAIT_OPTION, PRIORITY_OPTION, tellStarted } from './follow-runs.ts'
 
 interface Options {
   readonly to: 'new-vm' | 'original'
@@ -12,6 +12,7 @@ interface Options {
   readonly name?: string
   readonly powerOn?: true
   readonly onDamage: 'fail' | 'continue'
+  readonly priority?: 'low' | 'normal' | 'high'
   readonly wait: boolean
   readonly json?: true
 }
@@ -35,6 +36,7 @@ export function restoreCommand(program: Command, session: Session): void {
         .choices(['fail', 'continue'])
         .default('fail'),
     )
+    .addOption(PRIORITY_OPTION)
     .addOption(NO_WAIT_OPTION)
     .addOption(JSON_OPTION)
     .addHelpText(
@@ -57,6 +59,7 @@ Examples:
         ...(options.name === undefined ? {} : { name: options.name }),
         ...(options.powerOn ? { powerOn: true } : {}),
         ...(options.onDamage === 'fail' ? {} : { onDamage: options.onDamage }),
+        priority: options.priority,
       }
       const run = await api.post<RunInfo>(`/v1/restore-points/${point.id}/restores`, body, { 'idempotency-key': randomUUID() })
       if (options.wait) await followRuns(session, [run], options.json === true)

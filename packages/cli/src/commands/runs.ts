@@ -3,7 +3,7 @@ import type { Items, RunInfo } from '../api-types.ts'
 import { findRun, findVm } from '../lookup.ts'
 import type { Session } from '../session.ts'
 import { formatTable } from '../table.ts'
-import { age, pace, progressLine, shortId, summary, took } from '../words.ts'
+import { age, pace, progressLine, shortId, stateOf, summary, took } from '../words.ts'
 import { followRuns, JSON_OPTION } from './follow-runs.ts'
 
 interface Options {
@@ -58,7 +58,33 @@ Examples:
         ended ? `${run.vmName}: ${run.kind} ended: ${run.state}` : `${run.vmName}: ${run.kind} will be cancelled (${run.state})`,
       )
     })
+
+  for (const [action, words] of Object.entries(HOLDING)) {
+    program
+      .command(action)
+      .summary(words.summary)
+      .description(words.description)
+      .argument('<run>', 'id or its beginning')
+      .addOption(JSON_OPTION)
+      .addHelpText('after', `\nExample:\n  varve ${action} 3fa85f64`)
+      .action(async (text: string, options: { json?: true }) => {
+        const { id } = await findRun(session.api(), text)
+        const run = await session.api().post<RunInfo>(`/v1/runs/${id}/${action}`, undefined)
+        if (options.json) return session.print(JSON.stringify(run, null, 2))
+        session.print(`${run.vmName}: ${run.kind} ${run.endedAt === null ? words.done : 'has ended'} (${run.state})`)
+      })
+  }
 }
+
+const HOLDING = {
+  pause: {
+    summary: 'pause a run',
+    description:
+      'Pause a run: within seconds nothing of it is read or written. Its snapshot and lease stay until it is resumed or cancelled.',
+    done: 'is paused',
+  },
+  resume: { summary: 'resume a paused run', description: 'Go on with a run that is paused.', done: 'goes on' },
+} as const
 
 async function listRuns(session: Session, options: Options): Promise<void> {
   const query = new URLSearchParams({ limit: String(options.limit) })
@@ -74,7 +100,7 @@ async function listRuns(session: Session, options: Options): Promise<void> {
         { title: 'RUN', value: run => shortId(run.id) },
         { title: 'VM', value: run => run.vmName },
         { title: 'KIND', value: run => kindOf(run) },
-        { title: 'STATE', value: run => (run.reason === null ? run.state : `${run.state} (${run.reason})`) },
+        { title: 'STATE', value: run => (run.reason === null ? stateOf(run) : `${run.state} (${run.reason})`) },
         { title: 'DONE', value: run => `${Math.floor(run.progress.fraction * 100)} %`, right: true },
         { title: 'STARTED', value: run => age(run.createdAt, now), right: true },
         { title: 'TOOK', value: run => (run.endedAt === null ? pace(run) : took(run)) },

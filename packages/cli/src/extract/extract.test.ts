@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { blocksInPage, merkleRoot, Page, pageCount, type Root } from '@varve/block-map'
 import { formatHash, openRepository, openStore, type Repository } from '@varve/repository'
-import { type RunningMinio, startMinio } from '@varve/repository/testing'
+import { type RunningMinio, randomObjectIds, startMinio } from '@varve/repository/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 /* The real command as a process, on real repositories: whole, damaged, from the future. */
@@ -90,7 +90,8 @@ async function addPoint(repository: Repository, name: string, createdAt: string,
 }
 
 async function addImage(repository: Repository, content: Buffer): Promise<Root> {
-  const writer = repository.packWriter()
+  const ids = randomObjectIds()
+  const writer = repository.packWriter(ids)
   const pages: Page[] = []
   for (let p = 0; p < pageCount(content.length, BLOCK); p++) {
     const page = Page.empty(p, blocksInPage(content.length, BLOCK, p))
@@ -103,7 +104,7 @@ async function addImage(repository: Repository, content: Buffer): Promise<Root> 
     pages.push(page)
   }
   await writer.finish()
-  const { refs } = await repository.putMap(pages)
+  const { refs } = await repository.putMap(ids, pages)
   return {
     imageId: randomUUID(),
     diskSize: content.length,

@@ -5,6 +5,13 @@ export interface ScpOptions {
   readonly log?: Logger
   /** PEM of the CA that signed the platform's certificate, where no public one did. Certificates are always verified. */
   readonly ca?: string
+  /**
+   * The platform has too much to do: it answered 429, or asked to wait (`throttled`), or a request takes longer than `slowMs` (`slow`). Called for each
+   * such answer; must not throw.
+   */
+  readonly onPressure?: (reason: 'throttled' | 'slow') => void
+  /** A request that takes longer counts as slow, ms (default 10 000). */
+  readonly slowMs?: number
   /** Connections to the platform (default 8). */
   readonly connections?: number
   /** Time limit of one request, from sending to the last byte of the answer, ms (default 30 000). */
@@ -34,6 +41,7 @@ export interface ScpOptions {
 export const SCP_DEFAULTS = {
   connections: 8,
   requestMs: 30_000,
+  slowMs: 10_000,
   tries: 4,
   retryPauseMs: 200,
   throttleMs: 180_000,

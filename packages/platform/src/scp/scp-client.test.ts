@@ -98,6 +98,27 @@ test('429 is obeyed: Retry-After is waited for', async () => {
   expect(scp.calls).toHaveLength(2)
 })
 
+test('what shows that the platform has too much to do is told', async () => {
+  const told: string[] = []
+  const { client } = await start(
+    inTurn(
+      () => ({ ...refused(429, 'slow'), headers: { 'retry-after': '0' } }),
+      () => refused(503, 'busy'),
+      () => ({ ...refused(503, 'busy'), headers: { 'retry-after': '0' } }),
+      (_request, response) => {
+        setTimeout(() => response.writeHead(200, { 'content-type': 'application/json' }).end('{"code":0,"data":"late"}'), 100)
+        return undefined
+      },
+      fine,
+    ),
+    { slowMs: 40, onPressure: reason => told.push(reason) },
+  )
+  expect(await client.call(get)).toBe('late')
+  expect(told).toEqual(['throttled', 'throttled', 'slow'])
+  expect(await client.call(get)).toBe('fine')
+  expect(told).toHaveLength(3)
+})
+
 test('429 without end is PLATFORM_THROTTLED, also when no time is named', async () => {
   const { scp, client } = await start(() => ({ ...refused(429, 'slow'), headers: { 'retry-after': '0' } }), { throttleMs: 500 })
   await expect(client.call(get)).rejects.toMatchObject({ code: 'PLATFORM_THROTTLED' })

@@ -24,6 +24,8 @@ export class Transport {
   readonly basePath: string
   readonly #requestMs: number
   readonly #maxAnswerBytes: number
+  readonly #slowMs: number
+  readonly #onPressure: NonNullable<ScpOptions['onPressure']>
 
   /** @throws PlatformError PLATFORM_REFUSED when `url` is not an http or https URL. */
   constructor(url: string, options: ScpOptions) {
@@ -31,6 +33,8 @@ export class Transport {
     this.basePath = parsed.pathname.replace(/\/+$/, '')
     this.#requestMs = options.requestMs ?? SCP_DEFAULTS.requestMs
     this.#maxAnswerBytes = options.maxAnswerBytes ?? SCP_DEFAULTS.maxAnswerBytes
+    this.#slowMs = options.slowMs ?? SCP_DEFAULTS.slowMs
+    this.#onPressure = options.onPressure ?? (() => {})
     this.#pool = new Pool(parsed.origin, {
       connections: options.connections ?? SCP_DEFAULTS.connections,
       pipelining: 1,
@@ -44,6 +48,8 @@ export class Transport {
   async send(request: WireRequest, signal: AbortSignal | undefined): Promise<WireAnswer> {
     signal?.throwIfAborted()
     const timeout = AbortSignal.timeout(this.#requestMs)
+    // Told while it still lasts: others are then held back sooner.
+    const slow = setTimeout(() => this.#onPressure('slow'), this.#slowMs)
     try {
       const { statusCode, headers, body } = await this.#pool.request({
         method: request.method,
@@ -53,6 +59,7 @@ export class Transport {
         signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
       })
       const retryAfter = headers['retry-after']
+      if (statusCode === 429 || (statusCode === 503 && retryAfter !== undefined)) this.#onPressure('throttled')
       return {
         status: statusCode,
         retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
@@ -64,6 +71,8 @@ export class Transport {
       if (timeout.aborted)
         throw new PlatformError('PLATFORM_UNREACHABLE', `the platform did not answer within ${this.#requestMs} ms`, {}, { cause: error })
       throw connectionError(error)
+    } finally {
+      clearTimeout(slow)
     }
   }
 

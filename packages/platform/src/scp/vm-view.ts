@@ -21,6 +21,8 @@ const Server = Type.Object({
   application: Type.Optional(Type.Union([Text, Type.Null()])),
   revert_mode: Type.Optional(Type.Union([Flag, Type.Null()])),
   az_id: Type.Optional(Text),
+  /** Null or empty where no host is chosen yet. */
+  host_id: Type.Optional(Type.Union([Type.String({ maxLength: 200 }), Type.Null()])),
   /** Only looked at, in whatever shape. */
   description: Type.Optional(Type.Unknown()),
   /** The reference platform's: the task that holds the VM, else empty. */
@@ -29,7 +31,7 @@ const Server = Type.Object({
     Type.Object({
       id: Type.String({ pattern: '^[\\w.:-]{1,100}$' }),
       type: Type.Optional(Text),
-      storage_id: Type.Optional(Text),
+      storage_id: Type.Optional(Type.String({ maxLength: 200 })),
       size_mb: Type.Optional(Type.Number({ minimum: 0 })),
       size_gb: Type.Optional(Type.Number({ minimum: 0 })),
       /** The reference platform's: the exact size. */
@@ -65,6 +67,7 @@ export function vmOf(server: Server, internalSnapshots: boolean): PlatformVm {
     busy: (server.task_id ?? '') !== '' || (/ing$/.test(server.status) && server.status !== 'running'),
     disks: server.disks.map(disk => diskOf(disk)),
     exclusions: exclusionsOf(server, internalSnapshots),
+    ...(server.host_id ? { hostId: server.host_id } : {}),
     ...descriptionOf(server),
   }
 }

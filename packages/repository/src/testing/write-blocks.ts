@@ -3,6 +3,7 @@ import { formatHash } from '../block-hash.ts'
 import type { PackWriterOptions, WrittenObject } from '../pack-writer.ts'
 import type { BlockResult, ReadBlocksOptions } from '../read-blocks.ts'
 import type { Repository } from '../repository.ts'
+import { randomObjectIds } from './object-ids.ts'
 
 /** Store blocks as the first ones of a page. */
 export async function writeBlocks(
@@ -12,7 +13,7 @@ export async function writeBlocks(
   options: PackWriterOptions = {},
 ): Promise<{ readonly page: Page; readonly objects: readonly WrittenObject[] }> {
   const page = Page.empty(pageIndex, 1024)
-  const writer = repository.packWriter(options)
+  const writer = repository.packWriter(randomObjectIds(), options)
   for (const [i, bytes] of blocks.entries()) {
     const hash = formatHash(bytes)
     page.setStored(i, hash, await writer.add(hash, bytes))

@@ -6,7 +6,7 @@ import { ApiError } from '../errors.ts'
 import type { Inventory } from '../inventory.ts'
 import { IdParams, listOf, refTo } from '../schemas/common.ts'
 import { errorAnswers } from '../schemas/error.ts'
-import { NewPlatformSchema, type PlatformAnswer, PlatformSchema, SyncSchema } from '../schemas/platform.ts'
+import { NewPlatformSchema, type PlatformAnswer, PlatformPatch, PlatformSchema, SyncSchema } from '../schemas/platform.ts'
 
 const PLATFORM_FAULTS = {
   422: 'Address or credentials are wrong.',
@@ -46,6 +46,21 @@ export function platformRoutes(app: App, { catalog, inventory }: ApiContext): vo
     },
   )
 
+  app.patch(
+    '/platforms/:id',
+    {
+      schema: {
+        tags: ['platforms'],
+        summary: 'Change the limits of a platform',
+        description: 'Only what is given changes. It holds for whatever is given out from now on; what is under way goes on.',
+        params: IdParams,
+        body: PlatformPatch,
+        response: { 200: refTo(PlatformSchema), ...errorAnswers({ 404: 'No such platform.' }) },
+      },
+    },
+    async request => platformAnswer(await catalog.setPlatformLimits(request.params.id, request.body.limits), inventory),
+  )
+
   app.delete(
     '/platforms/:id',
     {
@@ -81,8 +96,19 @@ export function platformRoutes(app: App, { catalog, inventory }: ApiContext): vo
   )
 }
 
-function platformAnswer({ id, name, kind, url, transport, createdAt }: Platform, inventory: Inventory): PlatformAnswer {
-  return { id, name, kind, url, transport: transport ?? null, createdAt, inventory: { ...inventory.lastReading(id) } }
+function platformAnswer(platform: Platform, inventory: Inventory): PlatformAnswer {
+  const { id, name, kind, url, transport, createdAt, limits, pressure } = platform
+  return {
+    id,
+    name,
+    kind,
+    url,
+    transport: transport ?? null,
+    createdAt,
+    limits: { ...limits },
+    pressure: { ...pressure },
+    inventory: { ...inventory.lastReading(id) },
+  }
 }
 
 /** @throws ApiError PLATFORM_ADDRESS_INVALID */

@@ -3,6 +3,17 @@ import { IdParams, listOf, refTo } from '../schemas/common.ts'
 import { errorAnswers } from '../schemas/error.ts'
 import { RunSchema, RunsQuery } from '../schemas/run.ts'
 
+const HOLDING = {
+  pause: {
+    summary: 'Pause a run',
+    description:
+      'No part of a disk is read or written until it is resumed; what is under way is handed back within seconds. Preparing and sealing, once begun, end first. ' +
+      'Snapshot and lease are kept, so a paused run holds its VM on the platform. Twice is once; a paused run can be cancelled. Takes no body.',
+    done: 'Is paused',
+  },
+  resume: { summary: 'Resume a paused run', description: 'A run that is not paused stays as it is. Takes no body.', done: 'Goes on' },
+} as const
+
 export function runRoutes(app: App, { catalog, watch, showRun }: ApiContext): void {
   app.get(
     '/runs',
@@ -51,4 +62,29 @@ export function runRoutes(app: App, { catalog, watch, showRun }: ApiContext): vo
       return reply.code(202).send(showRun(run))
     },
   )
+
+  for (const action of ['pause', 'resume'] as const) {
+    const { summary, description, done } = HOLDING[action]
+    app.post(
+      `/runs/:id/${action}`,
+      {
+        schema: {
+          tags: ['runs'],
+          summary,
+          description,
+          params: IdParams,
+          response: {
+            202: { ...refTo(RunSchema), description: done },
+            ...errorAnswers({ 404: 'No such run.', ...(action === 'pause' ? { 409: 'The run is finishing or has ended.' } : {}) }),
+          },
+        },
+      },
+      async (request, reply) => {
+        const { id } = request.params as { id: string }
+        const run = await (action === 'pause' ? catalog.pauseRun(id) : catalog.resumeRun(id))
+        watch.nudge()
+        return reply.code(202).send(showRun(run))
+      },
+    )
+  }
 }

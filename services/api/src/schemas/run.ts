@@ -1,4 +1,4 @@
-import { RUN_STATES, type RunState } from '@varve/catalog-client'
+import { PRIORITIES, type Priority, RANGE_TIMES, type RangeTime, RUN_STATES, type RunState } from '@varve/catalog-client'
 import { type Static, Type } from '@varve/runtime'
 import { Bytes, Id, nullable, Time } from './common.ts'
 
@@ -17,10 +17,18 @@ const Totals = Type.Object(
 
 const Reason = nullable(Type.String({ description: 'Why this disk is a full, e.g. `first`, `cbt-expired`', examples: ['first'] }))
 
+const PriorityField = Type.Unsafe<Priority>(
+  Type.Enum([...PRIORITIES], {
+    description: 'Which runs go first when there are more than the platform may have at a time.',
+    default: 'normal',
+  }),
+)
+
 export const BackupBody = Type.Object(
   {
     full: Type.Optional(Type.Boolean({ description: 'Read every disk in full, even where an incremental is possible.', default: false })),
     enableCbt: Type.Optional(Type.Boolean({ description: 'Turn changed block tracking on where it is off.', default: true })),
+    priority: Type.Optional(PriorityField),
   },
   { additionalProperties: false, examples: [{}, { full: true }] },
 )
@@ -49,6 +57,7 @@ export const RestoreBody = Type.Object(
         default: 'fail',
       }),
     ),
+    priority: Type.Optional(PriorityField),
   },
   {
     additionalProperties: false,
@@ -81,12 +90,22 @@ export const RunSchema = Type.Object(
     state: Type.Unsafe<RunState>(
       Type.Enum([...RUN_STATES], { description: 'queued → preparing → copying → sealing → finishing → an ended state' }),
     ),
+    paused: Type.Boolean({ description: 'Held by its user: nothing is read or written until it is resumed' }),
+    priority: Type.Unsafe<Priority>(Type.Enum([...PRIORITIES])),
     outcome: nullable(Type.String({ description: 'Decided before the clean-up is done' })),
     reason: nullable(Type.String({ description: 'Error code when it failed', examples: ['LEASE_OCCUPIED'] })),
     message: nullable(Type.String()),
     help: nullable(Type.String({ description: 'What to do when it failed' })),
     options: Type.Object({}, { additionalProperties: true, description: 'What was asked for' }),
     totals: Totals,
+    bottleneck: nullable(
+      Type.Unsafe<RangeTime>(
+        Type.Enum([...RANGE_TIMES], {
+          description:
+            "What most of the time went to: the platform's disk (`source`), the limit of its connections (`throttle`), our own processor (`cpu`), the repository (`store`). Null before a range is done.",
+        }),
+      ),
+    ),
     progress: Type.Object({
       fraction: Type.Number({ minimum: 0, maximum: 1 }),
       rate: nullable(Type.Number({ description: 'bytes per second over the last seconds' })),

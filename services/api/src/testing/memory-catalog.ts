@@ -9,7 +9,9 @@ import {
   type CheckWithFindings,
   ENDED_STATES,
   type Finding,
+  type NewPlatform,
   type Platform,
+  type PlatformLimits,
   type PlatformWithCredentials,
   type RestoreOptions,
   type RestorePoint,
@@ -43,11 +45,17 @@ export class MemoryCatalog {
     return this as unknown as Catalog
   }
 
-  async addPlatform(platform: Omit<PlatformWithCredentials, 'id' | 'createdAt'>): Promise<Platform> {
+  async addPlatform(platform: NewPlatform): Promise<Platform> {
     if ([...this.platforms.values()].some(({ name }) => name === platform.name)) {
       throw new CatalogError('CONFLICT', `a platform named ${platform.name} exists`)
     }
-    const added = { ...platform, id: randomUUID(), createdAt: new Date().toISOString() }
+    const added = {
+      ...platform,
+      id: randomUUID(),
+      createdAt: new Date().toISOString(),
+      limits: { runs: 32, runsPerHost: 16, openDisksPerHost: 16, openDisksPerDatastore: 10, bytesPerSecond: null },
+      pressure: { level: 0, reason: null, at: null },
+    }
     this.platforms.set(added.id, added)
     return added
   }
@@ -56,6 +64,12 @@ export class MemoryCatalog {
   }
   async getPlatform(id: string): Promise<PlatformWithCredentials> {
     return found(this.platforms, id, 'platform')
+  }
+  async setPlatformLimits(id: string, limits: Partial<PlatformLimits>): Promise<Platform> {
+    const platform = found(this.platforms, id, 'platform')
+    const changed = { ...platform, limits: { ...platform.limits, ...limits } }
+    this.platforms.set(id, changed)
+    return changed
   }
   async deletePlatform(id: string): Promise<void> {
     found(this.platforms, id, 'platform')
@@ -107,11 +121,14 @@ export class MemoryCatalog {
       vmName: vm.name,
       platformId: vm.platformId,
       state: 'queued',
+      paused: false,
+      priority: options.priority ?? 'normal',
       outcome: null,
       reason: null,
       message: null,
       options,
       totals: NO_TOTALS,
+      bottleneck: null,
       createdAt: new Date().toISOString(),
       startedAt: null,
       endedAt: null,
@@ -144,7 +161,15 @@ export class MemoryCatalog {
     const run = found(this.runs, id, 'run')
     if (ENDED_STATES.includes(run.state)) return run
     const endedAt = new Date().toISOString()
-    return this.change(id, { state: 'cancelled', outcome: 'cancelled', reason: 'CANCELLED', message: 'cancelled', endedAt })
+    return this.change(id, { state: 'cancelled', paused: false, outcome: 'cancelled', reason: 'CANCELLED', message: 'cancelled', endedAt })
+  }
+  async pauseRun(id: string): Promise<Run> {
+    const run = found(this.runs, id, 'run')
+    if (ENDED_STATES.includes(run.state)) throw new CatalogError('RUN_ENDED', `run ${id} is ${run.state}`, { state: run.state })
+    return this.change(id, { paused: true })
+  }
+  async resumeRun(id: string): Promise<Run> {
+    return found(this.runs, id, 'run').paused ? this.change(id, { paused: false }) : found(this.runs, id, 'run')
   }
 
   async listPoints(vmId?: string): Promise<RestorePoint[]> {

@@ -22,6 +22,7 @@ export function simulateRuns(memory: MemoryCatalog, { ticks, tickMs }: { readonl
         timers.delete(timer)
         return
       }
+      if (present.paused) return
       tick += 1
       memory.change(run.id, stepOf(memory, present, tick, ticks))
     }, tickMs)

@@ -1,10 +1,10 @@
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Catalog, createCatalogClient, type NewImage, type NewRange, type RangeResult, type Run } from '@varve/catalog-client'
 import { startPostgres } from '@varve/postgres'
-import type { JobName, QueueDoor } from '@varve/queue'
+import type { AddOptions, JobName, QueueDoor } from '@varve/queue'
 import { Closer, createLogger, type Logger } from '@varve/runtime'
 import pg from 'pg'
 import { type CatalogServiceOptions, startCatalogService } from '../service.ts'
@@ -15,15 +15,15 @@ export const MiB = 1024 * 1024
 
 /** A queue that remembers what was added and can be made to fail. */
 export class RecordingQueue implements Pick<QueueDoor, 'add'> {
-  readonly added: { name: JobName; payload: { runId: string; rangeId?: string }; id: string }[] = []
+  readonly added: { name: JobName; payload: { runId: string; rangeId?: string }; id: string; priority: AddOptions['priority'] }[] = []
   fault: Error | null = null
   attempts = 0
 
-  async add(name: JobName, payload: { runId: string; rangeId?: string }, options: { id: string }): Promise<void> {
+  async add(name: JobName, payload: { runId: string; rangeId?: string }, options: AddOptions): Promise<void> {
     this.attempts += 1
     await Promise.resolve()
     if (this.fault !== null) throw this.fault
-    this.added.push({ name, payload, id: options.id })
+    this.added.push({ name, payload, id: options.id, priority: options.priority })
   }
 
   ids(name?: JobName): string[] {
@@ -118,7 +118,9 @@ export function rangeOf(imageId: string, index: number): NewRange {
   return { imageId, index, firstPage: index, pageCount: 1, extents: [{ offset: index * 256 * MiB, length: MiB }], bytes: MiB }
 }
 
-export function result(over: Partial<RangeResult> = {}): RangeResult {
+/** What an attempt reports: a pack and a map of its own. */
+export function result(attemptId: string, over: Partial<RangeResult> = {}): RangeResult {
+  const prefix = attemptId.slice(0, 2)
   return {
     read: MiB,
     written: 1000,
@@ -126,18 +128,40 @@ export function result(over: Partial<RangeResult> = {}): RangeResult {
     zero: 0,
     pages: Buffer.from('page').toString('base64'),
     objects: [
-      { key: `packs/aa/${randomUUID()}`, size: 900, kind: 'pack' },
-      { key: `maps/aa/${randomUUID()}`, size: 100, kind: 'map' },
+      { key: `packs/${prefix}/${attemptId}00000000`, size: 900, kind: 'pack' },
+      { key: `maps/${prefix}/${attemptId}00000001`, size: 100, kind: 'map' },
     ],
     damage: [],
-    time: { source: 1, cpu: 1, store: 1 },
+    time: { source: 1, throttle: 0, cpu: 1, store: 1 },
     ...over,
   }
 }
 
+let takes = 0
+/** Begin a try at a range that is to be worked on. @returns its attempt */
+export async function take(catalog: Catalog, rangeId: string): Promise<string> {
+  const { attemptId } = await catalog.takeRange(rangeId, `test ${takes++}`)
+  if (attemptId === null) throw new Error(`range ${rangeId} is not to be worked on`)
+  return attemptId
+}
+
+/** Take a range and report it. */
+export async function complete(catalog: Catalog, rangeId: string, over: Partial<RangeResult> = {}): Promise<{ accepted: boolean }> {
+  const attemptId = await take(catalog, rangeId)
+  return catalog.completeRange(rangeId, attemptId, result(attemptId, over))
+}
+
+/** An attempt that nobody has. */
+export const unknownAttempt = (): string => randomBytes(12).toString('hex')
+
 /** A backup with `ranges` ranges on one disk, brought to `copying`. */
-export async function copyingBackup(catalog: Catalog, vmId: string, ranges: number): Promise<{ run: Run; imageId: string }> {
+export async function copyingBackup(
+  { catalog, sql }: Pick<TestCatalog, 'catalog' | 'sql'>,
+  vmId: string,
+  ranges: number,
+): Promise<{ run: Run; imageId: string }> {
   const run = await catalog.createBackup(vmId, {})
+  await until(async () => (await sql.query(`select 1 from varve.runs where id = $1 and released_at is not null`, [run.id])).rowCount === 1)
   await catalog.startRun(run.id)
   await catalog.recordSnapshot(run.id, { checkpointId: '4294967297', config: { name: 'vm' } })
   const [image] = await catalog.addImages(run.id, [fullImage()])
@@ -146,6 +170,12 @@ export async function copyingBackup(catalog: Catalog, vmId: string, ranges: numb
     Array.from({ length: ranges }, (_, i) => rangeOf(image!.id, i)),
   )
   await catalog.planned(run.id)
+  // Given out by the dispatcher, a moment later.
+  await until(
+    async () =>
+      ranges === 0 ||
+      (await sql.query(`select 1 from varve.ranges where run_id = $1 and state = 'queued' limit 1`, [run.id])).rowCount === 1,
+  )
   return { run: await catalog.getRun(run.id), imageId: image!.id }
 }
 
@@ -164,10 +194,11 @@ export async function sealedBackup(
   ranges = 2,
 ): Promise<{ runId: string; imageId: string; pointId: string }> {
   const { catalog } = test
-  const { run, imageId } = await copyingBackup(catalog, vmId, ranges)
+  const { run, imageId } = await copyingBackup(test, vmId, ranges)
   for (let left = ranges; left > 0; left--) {
+    await until(async () => (await rangeIds(test, run.id, 'queued')).length > 0)
     const [next] = await rangeIds(test, run.id, 'queued')
-    await catalog.completeRange(next!, result())
+    await complete(catalog, next!)
   }
   const pointId = randomUUID()
   const parent = await catalog.parentPoint(vmId)

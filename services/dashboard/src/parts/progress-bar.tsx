@@ -14,7 +14,8 @@ export function ProgressBar({ run, large = false }: { run: RunInfo; large?: bool
         <progress aria-label={label} />
       )}
       <span class="words">
-        {run.state === 'copying' ? percent(fraction) : run.state} <span class="quiet">{pace.filter(Boolean).join(', ')}</span>
+        {run.state === 'copying' ? percent(fraction) : run.state}
+        {run.paused ? ' (paused)' : ''} <span class="quiet">{pace.filter(Boolean).join(', ')}</span>
       </span>
     </div>
   )

@@ -6,6 +6,7 @@ const TONES: Readonly<Record<string, string>> = {
 }
 
 /** A run's state in a word; colour only repeats what the word says. */
-export function StateBadge({ state }: { state: string }) {
+export function StateBadge({ state, paused = false }: { state: string; paused?: boolean }) {
+  if (paused) return <span class="badge off">{state} (paused)</span>
   return <span class={`badge ${TONES[state] ?? 'busy'}`}>{state}</span>
 }

@@ -37,7 +37,7 @@ function Run({ run }: { run: RunInfo }) {
         {word} of <a href={vmLink(run.vmId)}>{run.vmName}</a>
       </Heading>
       <p class="run-head">
-        <StateBadge state={run.state} />{' '}
+        <StateBadge state={run.state} paused={run.paused} />{' '}
         <span class="quiet">
           run {shortId(run.id)}, asked for {clock(run.createdAt)}
         </span>
@@ -60,10 +60,29 @@ function Run({ run }: { run: RunInfo }) {
         </section>
       )}
       {run.images.length === 0 ? null : <Disks run={run} />}
-      {active ? <ActionButton label="Cancel this run" quiet act={async () => void (await post(`/v1/runs/${run.id}/cancel`))} /> : null}
+      {active ? <Actions run={run} /> : null}
     </>
   )
 }
+
+function Actions({ run }: { run: RunInfo }) {
+  const act = (action: string) => async (): Promise<void> => void (await post(`/v1/runs/${run.id}/${action}`))
+  const holdable = run.state !== 'finishing'
+  return (
+    <div class="actions">
+      {run.paused ? <ActionButton label="Resume this run" act={act('resume')} /> : null}
+      {holdable && !run.paused ? <ActionButton label="Pause this run" quiet act={act('pause')} /> : null}
+      <ActionButton label="Cancel this run" quiet act={act('cancel')} />
+    </div>
+  )
+}
+
+const BOTTLENECKS = {
+  source: 'the platform',
+  throttle: 'the limit of the platform',
+  cpu: 'our processors',
+  store: 'the repository',
+} as const
 
 const BACKUP_STEPS = ['queued', 'preparing', 'copying', 'sealing', 'finishing']
 const RESTORE_STEPS = ['queued', 'preparing', 'copying', 'finishing']
@@ -100,6 +119,7 @@ function Figures({ run, elapsed }: { run: RunInfo; elapsed: string }) {
     [backup ? 'stored' : 'written', bytes(totals.written)],
     ...(backup ? ([['turned out equal', bytes(totals.unchanged)]] as [string, string][]) : []),
     [backup ? 'zero, not stored' : 'left as holes', bytes(totals.zero)],
+    ...(run.bottleneck === null ? [] : ([['waited most for', BOTTLENECKS[run.bottleneck]]] as [string, string][])),
     ...(run.targetPlatformVmId === null ? [] : ([['VM on the platform', run.targetPlatformVmId]] as [string, string][])),
   ]
   return (

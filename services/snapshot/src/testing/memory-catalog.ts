@@ -30,6 +30,7 @@ export class MemoryCatalog {
   point: RestorePoint | null = null
   pointConfig: Awaited<ReturnType<Catalog['getPointConfig']>> | null = null
   sealed: SealRequest | null = null
+  requeued = 0
 
   constructor(run: Partial<RunForWork> & Pick<RunForWork, 'id' | 'kind'>) {
     this.run = {
@@ -38,11 +39,14 @@ export class MemoryCatalog {
       platformId: 'platform',
       platformVmId: 'vm-1',
       state: 'queued',
+      paused: false,
+      priority: 'normal',
       outcome: null,
       reason: null,
       message: null,
       options: {},
       totals: NOTHING,
+      bottleneck: null,
       createdAt: '2026-01-01T00:00:00.000Z',
       startedAt: null,
       endedAt: null,
@@ -50,7 +54,7 @@ export class MemoryCatalog {
       targetPlatformVmId: null,
       images: [],
       notes: [],
-      resources: { snapshotName: null, snapshotId: null, leaseId: null, createdVmId: null },
+      resources: { snapshotName: null, snapshotId: null, leaseId: null, leaseToken: null, createdVmId: null },
       checkpointId: null,
       config: null,
       cancelRequested: false,
@@ -161,7 +165,8 @@ export class MemoryCatalog {
     if (ENDED_STATES.includes(this.run.state)) return
     this.#expect('finishing')
     // A run that has ended owns nothing.
-    if (Object.values(this.run.resources).some(resource => resource !== null)) throw new CatalogError('CONFLICT', 'it still owns something')
+    const { leaseToken: _, ...owned } = this.run.resources
+    if (Object.values(owned).some(resource => resource !== null)) throw new CatalogError('CONFLICT', 'it still owns something')
     this.#set({ state: this.run.outcome ?? 'failed', endedAt: '2026-01-01T01:00:00.000Z' })
   }
 
@@ -187,6 +192,10 @@ export class MemoryCatalog {
     const rootKey = this.roots.get(imageId)
     if (rootKey === undefined) throw new CatalogError('NOT_FOUND', 'no image')
     return { rootKey, restorePointId: this.pointOfRoots }
+  }
+
+  async requeue(): Promise<void> {
+    this.requeued += 1
   }
 
   async activeLeases(): ReturnType<Catalog['activeLeases']> {

@@ -40,6 +40,7 @@ export class MemoryPlatform implements PlatformDriver {
     since !== 0n && since >> 32n !== snapshot.checkpointId >> 32n ? 'CBT_EXPIRED' : [[{ offset: 0, length: 65_536 }]]
   #next = 1
   readonly #byToken = new Map<string, string>()
+  readonly #leaseByToken = new Map<string, string>()
   readonly #tasks = new MemoryTasks()
 
   async version(): Promise<string> {
@@ -118,10 +119,13 @@ export class MemoryPlatform implements PlatformDriver {
     else throw new PlatformError(answer, 'no answer')
   }
 
-  async createLease(vmId: string, type: LeaseType): Promise<Lease> {
+  async createLease(vmId: string, type: LeaseType, _seconds?: number, _signal?: AbortSignal, clientToken = ''): Promise<Lease> {
+    const present = this.#leaseByToken.get(clientToken)
+    if (present !== undefined && this.leases.has(present)) return this.getLease(present)
     if ([...this.leases.values()].includes(vmId)) throw new PlatformError('LEASE_OCCUPIED', `VM ${vmId} is locked`)
     const id = `${type}-lease-${this.#next++}`
     this.leases.set(id, vmId)
+    if (clientToken !== '') this.#leaseByToken.set(clientToken, id)
     return { id, vmId, status: 'running', remainSeconds: 120 }
   }
 
@@ -196,6 +200,7 @@ export class MemoryPlatform implements PlatformDriver {
   muchLater(): void {
     this.#tasks.endAll()
     this.#byToken.clear()
+    this.#leaseByToken.clear()
   }
 
   async close(): Promise<void> {}
