@@ -1,5 +1,5 @@
 /**
- * The one door of the root scripts: `npm run demo`, `npm test`, `npm run build|lint|check|bench`.
+ * The one door of the root scripts: `npm run demo`, `npm test`, `npm run build|lint|check|bench|scale`.
  *
  * A fresh machine has Node and npm and nothing else. This fetches the pinned pnpm, installs from the lockfile, builds, and then
  * runs what was asked for. Every step is quiet when it goes well and shows its whole output when it does not.
@@ -131,6 +131,7 @@ const TASKS = {
   cluster: () => become(process.execPath, [join(root, 'packages', 'cli', 'bin', 'varve.mjs'), 'cluster', ...args]),
   test: () => become(tool('vitest'), ['run', ...args]),
   bench: () => become(process.execPath, [join(root, 'test', 'dist', 'bench', 'bench.js'), ...args]),
+  scale: () => become(process.execPath, [join(root, 'test', 'dist', 'bench', 'scale', 'scale.js'), ...args]),
   build: () => {},
   lint,
   /** What .ci/run calls: everything that must be green. */

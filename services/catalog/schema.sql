@@ -20,6 +20,10 @@ create table varve.attempts (
   constraint attempts_pkey PRIMARY KEY (id)
 );
 
+CREATE INDEX attempts_by_range ON varve.attempts USING btree (range_id);
+
+CREATE INDEX attempts_by_run ON varve.attempts USING btree (run_id);
+
 CREATE INDEX attempts_open ON varve.attempts USING btree (range_id) WHERE (ended_at IS NULL);
 
 CREATE INDEX attempts_to_sweep ON varve.attempts USING btree (run_id) WHERE ((swept_at IS NULL) AND (outcome IS DISTINCT FROM 'accepted'::text));
@@ -34,15 +38,6 @@ create table varve.chains (
   created_at timestamp with time zone not null default now(),
   constraint chains_vm_id_fkey FOREIGN KEY (vm_id) REFERENCES vms(id),
   constraint chains_pkey PRIMARY KEY (id)
-);
-
-create table varve.checkpoints (
-  restore_point_id uuid not null,
-  disk_id text not null,
-  checkpoint_id text not null,
-  constraint checkpoints_checkpoint_id_check CHECK ((checkpoint_id ~ '^[0-9]{1,20}$'::text)),
-  constraint checkpoints_restore_point_id_fkey FOREIGN KEY (restore_point_id) REFERENCES restore_points(id),
-  constraint checkpoints_pkey PRIMARY KEY (restore_point_id, disk_id)
 );
 
 create table varve.checks (
@@ -99,6 +94,8 @@ create table varve.idempotency_keys (
   constraint idempotency_keys_run_id_fkey FOREIGN KEY (run_id) REFERENCES runs(id),
   constraint idempotency_keys_pkey PRIMARY KEY (kind, key)
 );
+
+CREATE INDEX idempotency_keys_by_time ON varve.idempotency_keys USING btree (created_at);
 
 create table varve.images (
   id uuid not null default gen_random_uuid(),
@@ -157,8 +154,6 @@ create table varve.objects (
   constraint objects_pkey PRIMARY KEY (range_id, key)
 );
 
-CREATE INDEX objects_by_key ON varve.objects USING btree (key);
-
 CREATE INDEX objects_by_run ON varve.objects USING btree (run_id);
 
 create table varve.outbox (
@@ -175,6 +170,8 @@ create table varve.outbox (
   constraint outbox_run_id_fkey FOREIGN KEY (run_id) REFERENCES runs(id),
   constraint outbox_pkey PRIMARY KEY (id)
 );
+
+CREATE INDEX outbox_by_range ON varve.outbox USING btree (range_id) WHERE (range_id IS NOT NULL);
 
 CREATE INDEX outbox_by_run ON varve.outbox USING btree (run_id);
 
@@ -272,7 +269,7 @@ create table varve.restore_points (
   run_id uuid not null,
   chain_id uuid not null,
   parent_id uuid,
-  created_at timestamp with time zone not null,
+  created_at timestamp(3) with time zone not null,
   sealed_at timestamp with time zone not null default clock_timestamp(),
   checkpoint_id text not null,
   manifest_key text not null,
@@ -287,9 +284,21 @@ create table varve.restore_points (
   constraint restore_points_run_id_key UNIQUE (run_id)
 );
 
+CREATE INDEX restore_points_by_time ON varve.restore_points USING btree (created_at DESC, id DESC);
+
 CREATE INDEX restore_points_by_vm ON varve.restore_points USING btree (vm_id, sealed_at DESC);
 
 CREATE CONSTRAINT TRIGGER restore_points_complete AFTER INSERT ON varve.restore_points DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_point_complete();
+
+CREATE TRIGGER restore_points_counted AFTER INSERT OR DELETE ON varve.restore_points FOR EACH ROW EXECUTE FUNCTION count_points();
+
+create table varve.run_attempts (
+  run_id uuid not null,
+  attempt_ids bytea not null,
+  constraint run_attempts_attempt_ids_check CHECK (((octet_length(attempt_ids) % 12) = 0)),
+  constraint run_attempts_run_id_fkey FOREIGN KEY (run_id) REFERENCES runs(id),
+  constraint run_attempts_pkey PRIMARY KEY (run_id)
+);
 
 create table varve.runs (
   id uuid not null default gen_random_uuid(),
@@ -310,8 +319,7 @@ create table varve.runs (
   lease_id text,
   created_vm_id text,
   checkpoint_id text,
-  config jsonb,
-  created_at timestamp with time zone not null default now(),
+  created_at timestamp(3) with time zone not null default now(),
   started_at timestamp with time zone,
   planned_at timestamp with time zone,
   ended_at timestamp with time zone,
@@ -322,6 +330,8 @@ create table varve.runs (
   host_id text,
   lease_token text,
   last_lease_id text,
+  config_hash bytea,
+  compacted_at timestamp with time zone,
   constraint runs_checkpoint_id_check CHECK ((checkpoint_id ~ '^[0-9]{1,20}$'::text)),
   constraint runs_end_is_outcome CHECK (((state = ANY (ARRAY['queued'::text, 'preparing'::text, 'copying'::text, 'sealing'::text, 'finishing'::text])) OR (state = outcome))),
   constraint runs_end_owns_nothing CHECK (((ended_at IS NULL) OR ((snapshot_name IS NULL) AND (snapshot_id IS NULL) AND (lease_id IS NULL) AND (created_vm_id IS NULL)))),
@@ -333,12 +343,14 @@ create table varve.runs (
   constraint runs_lease_token_check CHECK ((length(lease_token) <= 100)),
   constraint runs_notes_check CHECK ((cardinality(notes) <= 200)),
   constraint runs_only_backups_seal CHECK (((kind = 'backup'::text) OR (state <> 'sealing'::text))),
+  constraint runs_only_ended_are_compacted CHECK (((compacted_at IS NULL) OR (ended_at IS NOT NULL))),
   constraint runs_only_restores_have_damage CHECK (((kind = 'restore'::text) OR (outcome IS DISTINCT FROM 'succeeded-with-damage'::text))),
   constraint runs_outcome_check CHECK ((outcome = ANY (ARRAY['succeeded'::text, 'succeeded-with-damage'::text, 'failed'::text, 'cancelled'::text]))),
   constraint runs_outcome_when_finishing CHECK (((outcome IS NOT NULL) = (state = ANY (ARRAY['finishing'::text, 'succeeded'::text, 'succeeded-with-damage'::text, 'failed'::text, 'cancelled'::text])))),
   constraint runs_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'normal'::text, 'high'::text]))),
   constraint runs_source_of_restore CHECK (((kind = 'restore'::text) = (source_point_id IS NOT NULL))),
   constraint runs_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'preparing'::text, 'copying'::text, 'sealing'::text, 'finishing'::text, 'succeeded'::text, 'succeeded-with-damage'::text, 'failed'::text, 'cancelled'::text]))),
+  constraint runs_config_hash_fkey FOREIGN KEY (config_hash) REFERENCES vm_configs(hash),
   constraint runs_platform_id_fkey FOREIGN KEY (platform_id) REFERENCES platforms(id),
   constraint runs_source_is_sealed FOREIGN KEY (source_point_id) REFERENCES restore_points(id),
   constraint runs_vm_id_fkey FOREIGN KEY (vm_id) REFERENCES vms(id),
@@ -349,11 +361,17 @@ CREATE INDEX runs_active ON varve.runs USING btree (created_at) WHERE (state = A
 
 CREATE INDEX runs_by_end ON varve.runs USING btree (ended_at) WHERE (ended_at IS NOT NULL);
 
-CREATE INDEX runs_by_time ON varve.runs USING btree (created_at DESC);
+CREATE INDEX runs_by_time ON varve.runs USING btree (created_at DESC, id DESC);
 
-CREATE INDEX runs_by_vm ON varve.runs USING btree (vm_id, created_at DESC);
+CREATE INDEX runs_by_vm ON varve.runs USING btree (vm_id, created_at DESC, id DESC);
+
+CREATE INDEX runs_open ON varve.runs USING btree (created_at DESC, id DESC) WHERE (ended_at IS NULL);
 
 CREATE INDEX runs_released ON varve.runs USING btree (platform_id) WHERE ((released_at IS NOT NULL) AND (ended_at IS NULL));
+
+CREATE INDEX runs_restores ON varve.runs USING btree (created_at DESC, id DESC) WHERE (kind = 'restore'::text);
+
+CREATE INDEX runs_to_compact ON varve.runs USING btree (ended_at) WHERE ((ended_at IS NOT NULL) AND (compacted_at IS NULL));
 
 CREATE INDEX runs_waiting ON varve.runs USING btree (platform_id, priority, created_at) WHERE ((released_at IS NULL) AND (ended_at IS NULL));
 
@@ -373,6 +391,13 @@ CREATE CONSTRAINT TRIGGER runs_success_is_sealed AFTER INSERT OR UPDATE ON varve
 
 CREATE TRIGGER runs_transition BEFORE UPDATE ON varve.runs FOR EACH ROW EXECUTE FUNCTION check_run_transition();
 
+create table varve.vm_configs (
+  hash bytea not null,
+  config jsonb not null,
+  constraint vm_configs_hash_check CHECK ((octet_length(hash) = 32)),
+  constraint vm_configs_pkey PRIMARY KEY (hash)
+);
+
 create table varve.vms (
   id uuid not null default gen_random_uuid(),
   platform_id uuid not null,
@@ -383,11 +408,15 @@ create table varve.vms (
   gone boolean not null default false,
   seen_at timestamp with time zone not null default now(),
   host_id text,
+  points integer not null default 0,
   constraint vms_host_id_check CHECK ((length(host_id) <= 200)),
+  constraint vms_points_check CHECK ((points >= 0)),
   constraint vms_platform_id_fkey FOREIGN KEY (platform_id) REFERENCES platforms(id) ON DELETE CASCADE,
   constraint vms_pkey PRIMARY KEY (id),
   constraint vms_platform_id_platform_vm_id_key UNIQUE (platform_id, platform_vm_id)
 );
+
+CREATE INDEX vms_by_name ON varve.vms USING btree (name, id);
 
 CREATE OR REPLACE FUNCTION varve.check_point_complete()
  RETURNS trigger
@@ -447,6 +476,17 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION varve.count_points()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  update varve.vms set points = points + case tg_op when 'INSERT' then 1 else -1 end
+   where id = case tg_op when 'INSERT' then new.vm_id else old.vm_id end;
+  return null;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION varve.keep_last_lease()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -484,6 +524,7 @@ CREATE OR REPLACE FUNCTION varve.notify_run()
  LANGUAGE plpgsql
 AS $function$
 begin
+  if tg_op = 'UPDATE' and new.compacted_at is distinct from old.compacted_at then return null; end if;
   perform pg_notify('varve_changes', new.id::text);
   return null;
 end $function$

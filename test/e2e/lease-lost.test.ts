@@ -18,7 +18,7 @@ beforeAll(async () => {
   const disk = await system.guest(platformVmId, 'virtio0')
   for (let offset = 0; offset < SIZE; offset += 4 * MiB) await disk.write(offset, noise(`at ${offset}`, 4 * MiB))
   await disk.close()
-}, 60_000)
+}, 120_000)
 
 afterAll(async () => {
   await system?.close()

@@ -11,12 +11,12 @@ let vmId: string
 
 beforeAll(async () => {
   system = await startSystem({ platformArgs: ['--faults'] })
-  const vm = await system.createVm('app-1', [{ id: 'virtio0', size: 32 * MiB }])
+  const vm = await system.createVm('app-1', [{ id: 'virtio0', size: 16 * MiB }])
   vmId = vm.vmId
   const disk = await system.guest(vm.platformVmId, 'virtio0')
-  for (let offset = 0; offset < 32 * MiB; offset += 4 * MiB) await disk.write(offset, noise(`at ${offset}`, 4 * MiB))
+  for (let offset = 0; offset < 16 * MiB; offset += 4 * MiB) await disk.write(offset, noise(`at ${offset}`, 4 * MiB))
   await disk.close()
-}, 60_000)
+}, 120_000)
 
 afterAll(async () => {
   await system?.close()
@@ -32,7 +32,7 @@ test('a backup under 429 succeeds, and the platform is under pressure afterwards
 })
 
 test('under pressure a connection gets half of its limit, and the run says what it waited for', async () => {
-  await system.api('PATCH', `/v1/platforms/${system.platformId}`, { limits: { bytesPerSecond: 32 * MiB } })
+  await system.api('PATCH', `/v1/platforms/${system.platformId}`, { limits: { bytesPerSecond: 4 * MiB } })
   const run = await system.backup(vmId, { full: true })
   expect(run, JSON.stringify(run)).toMatchObject({ state: 'succeeded', bottleneck: 'throttle' })
 })

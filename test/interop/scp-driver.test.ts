@@ -134,3 +134,14 @@ test('changed areas of a scattered disk come whole over many answers', async () 
   expect(offsets).toEqual(Array.from({ length: 256 }, (_, i) => i * 4 * 65536))
   expect(pages).toBe(Math.ceil(256 / 7))
 })
+
+test('the reference platform tells on which host a VM is and on which datastore each disk', async () => {
+  const local = await startLocalHci()
+  open.push(local)
+  const driver = openPlatform(connectionTo(local, local.account))
+  open.push(driver)
+  const id = await local.createVm('app', [{ id: 'virtio0', size: 2 ** 20 }])
+  const places = { hostId: expect.stringMatching(/./), disks: [{ id: 'virtio0', datastoreId: expect.stringMatching(/./) }] }
+  expect(await driver.getVm(id)).toMatchObject(places)
+  for await (const vm of driver.listVms()) expect(vm).toMatchObject(places)
+})

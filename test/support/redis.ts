@@ -8,7 +8,7 @@ import { freePort } from '@varve/runtime'
 import { findTool } from './tools.ts'
 
 /** A real Redis on a free loopback port, nothing persisted. */
-export async function startRedis(): Promise<{ url: string; close(): Promise<void> }> {
+export async function startRedis(): Promise<{ url: string; pid: number; close(): Promise<void> }> {
   const folder = await mkdtemp(join(tmpdir(), 'varve-redis-'))
   const port = await freePort()
   const child = spawn(
@@ -24,6 +24,7 @@ export async function startRedis(): Promise<{ url: string; close(): Promise<void
   }
   return {
     url: `redis://127.0.0.1:${port}`,
+    pid: child.pid!,
     async close() {
       child.kill('SIGTERM')
       if (child.exitCode === null) await once(child, 'exit')

@@ -1,5 +1,6 @@
 import type { ErrorReport } from '@varve/errors'
 import type { CheckMethods } from './check-methods.ts'
+import type { PageRequest } from './page.ts'
 import type {
   AttemptEnd,
   BackupOptions,
@@ -91,18 +92,15 @@ export interface Catalog extends CheckMethods {
 
   /** Replace what is known of a platform's VMs; VMs no longer listed stay (their points remain) but are marked gone. */
   reportVms(platformId: string, vms: readonly SeenVm[]): Promise<void>
-  listVms(): Promise<readonly Vm[]>
+  /** By name; 1000 a page unless fewer are asked for. */
+  listVms(page?: PageRequest): Promise<readonly Vm[]>
   getVm(id: string): Promise<Vm>
 
   /** The same idempotency key with the same request gives the same run; with another request it is CONFLICT. Inserts the run and its first step in one transaction. CONFLICT when the VM has a run under way. */
   createBackup(vmId: string, options: BackupOptions, idempotencyKey?: string): Promise<Run>
   createRestore(restorePointId: string, options: RestoreOptions, idempotencyKey?: string): Promise<Run>
-  listRuns(filter?: {
-    readonly vmId?: string
-    readonly kind?: RunKind
-    readonly active?: boolean
-    readonly limit?: number
-  }): Promise<readonly Run[]>
+  /** Newest first; 50 a page, at most 500. */
+  listRuns(filter?: PageRequest & { readonly vmId?: string; readonly kind?: RunKind; readonly active?: boolean }): Promise<readonly Run[]>
   getRun(id: string): Promise<Run>
   /**
    * Ask a run to stop. Queued or copying it goes to finishing at once (reports get RUN_ENDED); preparing or sealing the flag is set and the step under way
@@ -173,9 +171,9 @@ export interface Catalog extends CheckMethods {
    * in the queue. One that has ended already stays as it ended.
    */
   endAttempt(attemptId: string, end: AttemptEnd): Promise<void>
-  /** The page references that the ranges of an image reported, in page order, as raw bytes (concatenated). */
+  /** The page references that the ranges of an image reported, in page order, as raw bytes (concatenated). RUN_ENDED long after the run's end, when they are in the root only. */
   imagePages(imageId: string): Promise<Uint8Array>
-  /** Keys of all packs and maps that the run's accepted ranges reported, with sizes. */
+  /** Keys of all packs and maps that the run's accepted ranges reported, with sizes. RUN_ENDED long after the run's end. */
   runObjects(id: string): Promise<readonly { readonly key: string; readonly size: number; readonly kind: 'pack' | 'map' }[]>
   /** The one transaction that makes a point final; run -> finishing with outcome succeeded, and finish-run is queued. */
   seal(id: string, request: SealRequest): Promise<void>
@@ -189,7 +187,8 @@ export interface Catalog extends CheckMethods {
 
   /** The newest sealed point of a VM, null when there is none. */
   parentPoint(vmId: string): Promise<ParentPoint | null>
-  listPoints(vmId?: string): Promise<readonly RestorePoint[]>
+  /** Newest first; 500 a page, at most 1000. */
+  listPoints(vmId?: string, page?: PageRequest): Promise<readonly RestorePoint[]>
   getPoint(id: string): Promise<RestorePoint>
   /** The saved VM configuration of a point and the platform it came from. */
   getPointConfig(id: string): Promise<{

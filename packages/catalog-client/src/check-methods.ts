@@ -6,6 +6,7 @@ import type {
   CheckProgress,
   CheckRequest,
   CheckWithFindings,
+  CompactedAttempts,
   FactsPage,
   ImageOwner,
   LiveRunFacts,
@@ -50,6 +51,8 @@ export interface CheckMethods {
   endedRunFacts(withinSeconds: number, after: string | null): Promise<FactsPage<RunFacts>>
   /** One answer for each key of a pack or map, in their order. */
   objectOwners(keys: readonly string[]): Promise<readonly ObjectOwner[]>
+  /** Accepted tries of runs whose rows were compacted: `objectOwners` does not know them any more. */
+  compactedAttempts(after: string | null): Promise<FactsPage<CompactedAttempts>>
   /** One answer for each image, in their order. */
   imageOwners(imageIds: readonly string[]): Promise<readonly ImageOwner[]>
   /** Those of these points that are sealed. */

@@ -166,8 +166,8 @@ export interface LiveRunFacts extends RunFacts {
 export interface ObjectOwner {
   readonly key: string
   /**
-   * `kept`: of an accepted report. `live`: of a try that may still report. `ended`: of a try that never will be accepted. `none`: of no try and no report
-   * that this catalog knows.
+   * `kept`: of an accepted try. `live`: of one that may still report, or whose run has not ended. `ended`: of one that never will be accepted, or whose run
+   * ended without success. `none`: of no try in the list; of a run that ended long ago, `compactedAttempts` has it.
    */
   readonly owner: 'kept' | 'live' | 'ended' | 'none'
   readonly runId: string | null
@@ -193,4 +193,13 @@ export interface AttemptToSweep {
 export interface ObjectToSweep {
   readonly key: string
   readonly runId: string
+}
+
+/** The accepted tries of a run that ended long ago. */
+export interface CompactedAttempts {
+  readonly runId: string
+  /** The run ended without success: nothing of it is needed. */
+  readonly ended: boolean
+  /** Their ids, 12 bytes each, one behind the other; base64. */
+  readonly attemptIds: string
 }

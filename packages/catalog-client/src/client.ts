@@ -105,14 +105,17 @@ interface EncodedRequest {
   readonly body: string | null
 }
 
-/** Arguments by the route's rule: path names first, then the named ones. A GET's single object argument is spread. */
+/** Arguments by the route's rule: path names first, then the named ones. The object arguments of a GET are spread. */
 function encode(route: Route, args: readonly unknown[]): EncodedRequest {
   let taken = 0
   const path = route.path.replace(/:[a-z]+/gi, () => encodeURIComponent(String(args[taken++])))
   const rest = args.slice(taken)
   if (route.http !== 'POST') {
-    const first = rest[0]
-    const values = typeof first === 'object' && first !== null ? (first as Record<string, unknown>) : { [route.args[0] ?? '']: first }
+    const values: Record<string, unknown> = {}
+    rest.forEach((value, i) => {
+      if (typeof value === 'object' && value !== null) Object.assign(values, value)
+      else values[route.args[i] ?? ''] = value
+    })
     const query = new URLSearchParams()
     for (const name of route.args) if (values[name] !== undefined) query.set(name, String(values[name]))
     return { http: route.http, path: query.size > 0 ? `${path}?${query}` : path, body: null }

@@ -13,6 +13,7 @@ export {
   type CheckState,
   type CheckSummary,
   type CheckWithFindings,
+  type CompactedAttempts,
   type FactsPage,
   FINDINGS_MAX,
   type Finding,
@@ -27,6 +28,7 @@ export {
 export { type CatalogClientOptions, createCatalogClient } from './client.ts'
 export { CATALOG_ERRORS, CatalogError, type CatalogErrorCode, isCatalogErrorCode } from './errors.ts'
 export { FINDING_CODES, type FindingCode, type FindingFacts, type FindingKind } from './finding-codes.ts'
+export { type PageRequest, pageEnd, placeAfter, placeOf } from './page.ts'
 export {
   type AttemptEnd,
   type BackupOptions,

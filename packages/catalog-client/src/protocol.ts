@@ -77,6 +77,9 @@ const post = (path: string, args: Parameters<typeof Type.Object>[0] = {}): Route
   answer: 'json',
 })
 
+/** Query parameters of a list that is read page by page. */
+const PAGE = { limit: Type.Optional(Type.String({ pattern: '^[0-9]{1,6}$' })), after: Type.Optional(Type.String({ maxLength: 8192 })) }
+
 export const ROUTES: { readonly [M in CatalogMethod]: Route } = {
   addPlatform: post('/platforms', { platform: newPlatform }),
   listPlatforms: get('/platforms'),
@@ -86,7 +89,7 @@ export const ROUTES: { readonly [M in CatalogMethod]: Route } = {
   reportPressure: post('/platforms/:id/pressure', { reason: pressureReason() }),
 
   reportVms: post('/platforms/:id/vms', { vms: Type.Array(seenVm, { maxItems: 20_000 }) }),
-  listVms: get('/vms'),
+  listVms: { ...get('/vms'), args: ['limit', 'after'], schema: Type.Object(PAGE) },
   getVm: get('/vms/:id'),
   parentPoint: get('/vms/:id/parent-point'),
 
@@ -95,12 +98,12 @@ export const ROUTES: { readonly [M in CatalogMethod]: Route } = {
   listRuns: {
     ...get('/runs'),
     // A GET: the filter's members are query parameters.
-    args: ['vmId', 'kind', 'active', 'limit'],
+    args: ['vmId', 'kind', 'active', 'limit', 'after'],
     schema: Type.Object({
       vmId: Type.Optional(Type.String({ maxLength: 100 })),
       kind: Type.Optional(Type.Union([Type.Literal('backup'), Type.Literal('restore')])),
       active: Type.Optional(Type.Union([Type.Literal('true'), Type.Literal('false')])),
-      limit: Type.Optional(Type.String({ pattern: '^[0-9]{1,6}$' })),
+      ...PAGE,
     }),
   },
   getRun: get('/runs/:id'),
@@ -134,7 +137,11 @@ export const ROUTES: { readonly [M in CatalogMethod]: Route } = {
   imagePages: { ...get('/images/:id/pages'), answer: 'bytes' },
   getImageRoot: get('/images/:id/root'),
 
-  listPoints: { ...get('/points'), args: ['vmId'], schema: Type.Object({ vmId: Type.Optional(Type.String({ maxLength: 100 })) }) },
+  listPoints: {
+    ...get('/points'),
+    args: ['vmId', 'limit', 'after'],
+    schema: Type.Object({ vmId: Type.Optional(Type.String({ maxLength: 100 })), ...PAGE }),
+  },
   getPoint: get('/points/:id'),
   getPointConfig: get('/points/:id/config'),
 
@@ -153,6 +160,7 @@ export const ROUTES: { readonly [M in CatalogMethod]: Route } = {
   liveRunFacts: post('/facts/live-runs', { after: cursor() }),
   endedRunFacts: post('/facts/ended-runs', { withinSeconds: Type.Integer({ minimum: 0, maximum: 31_622_400 }), after: cursor() }),
   objectOwners: post('/facts/objects', { keys: keyList() }),
+  compactedAttempts: post('/facts/compacted-attempts', { after: cursor() }),
   imageOwners: post('/facts/images', { imageIds: idList() }),
   sealedPoints: post('/facts/points', { ids: idList() }),
   attemptsToSweep: post('/attempts/to-sweep'),

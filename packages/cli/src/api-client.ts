@@ -1,3 +1,4 @@
+import type { Items } from './api-types.ts'
 import type { Access } from './config.ts'
 import { CliError, RefusedError } from './errors.ts'
 import { type ServerEvent, serverEvents } from './server-events.ts'
@@ -21,6 +22,17 @@ export class ApiClient {
 
   get<T>(path: string): Promise<T> {
     return this.#call<T>('GET', path)
+  }
+  /** All items of a list, page by page; at most `most` of them. */
+  async list<T>(path: string, most = Number.POSITIVE_INFINITY): Promise<T[]> {
+    const all: T[] = []
+    let after = ''
+    for (;;) {
+      const page: Items<T> = await this.get(`${path}${after}`)
+      all.push(...page.items)
+      if (all.length >= most || page.next === undefined || page.next === null) return all.slice(0, most)
+      after = `${path.includes('?') ? '&' : '?'}after=${encodeURIComponent(page.next)}`
+    }
   }
   post<T>(path: string, body: unknown, headers: Record<string, string> = {}): Promise<T> {
     return this.#call<T>('POST', path, body, headers)

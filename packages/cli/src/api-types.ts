@@ -131,7 +131,9 @@ export interface LeaksInfo {
   readonly swept: readonly FindingInfo[]
 }
 
-/** Lists of the API. */
+/** Lists of the API; long ones come in pages. */
 export interface Items<T> {
   readonly items: readonly T[]
+  /** Where the next page begins; null or absent: this was all. */
+  readonly next?: string | null
 }

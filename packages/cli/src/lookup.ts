@@ -38,8 +38,7 @@ export async function findVm(api: ApiClient, text: string): Promise<VmInfo> {
 }
 
 async function listedVm(api: ApiClient, text: string): Promise<VmInfo> {
-  const { items } = await api.get<Items<VmInfo>>('/v1/vms')
-  return choose('VM', text, items, ({ name }) => name)
+  return choose('VM', text, await api.list<VmInfo>('/v1/vms'), ({ name }) => name)
 }
 
 /** Have every platform's list of VMs read now. Gives what failed, by the name of the platform. */
@@ -63,18 +62,17 @@ export async function findRun(api: ApiClient, text: string): Promise<RunInfo> {
   return choose('run', text, items, () => undefined)
 }
 
+/** Ids by their beginning are looked for among that many of the newest points. */
+const POINTS_SEARCHED = 2000
+
 /** A point by id or its beginning; the name of a VM means its newest point. */
 export async function findPoint(api: ApiClient, text: string): Promise<PointInfo> {
-  const { items } = await api.get<Items<PointInfo>>('/v1/points')
-  const newest = newestOf(items.filter(({ vmName, vmId }) => vmName === text || vmId === text))
-  if (newest === undefined) return choose('restore point', text, items, () => undefined)
-  const vms = new Set(items.filter(({ vmName }) => vmName === text).map(({ vmId }) => vmId))
-  if (vms.size > 1) throw new CliError('AMBIGUOUS', `${vms.size} VMs are named ${text}; give the id of the point`)
-  return newest
-}
-
-export function newestOf(points: readonly PointInfo[]): PointInfo | undefined {
-  return [...points].sort((a, b) => b.createdAt.localeCompare(a.createdAt))[0]
+  const vms = (await api.list<VmInfo>('/v1/vms')).filter(({ id, name, points }) => points > 0 && (id === text || name === text))
+  if (vms.length > 1) throw new CliError('AMBIGUOUS', `${vms.length} VMs are named ${text}; give the id of the point`)
+  const [newest] = vms[0] === undefined ? [] : await api.list<PointInfo>(`/v1/vms/${vms[0].id}/points?limit=1`, 1)
+  if (newest !== undefined) return newest
+  if (isUuid(text)) return api.get<PointInfo>(`/v1/points/${text}`)
+  return choose('restore point', text, await api.list<PointInfo>('/v1/points?limit=1000', POINTS_SEARCHED), () => undefined)
 }
 
 function isUuid(text: string): boolean {

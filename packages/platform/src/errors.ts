@@ -38,7 +38,11 @@ export const PLATFORM_ERRORS = {
     status: 409,
     help: 'Another backup job, of this or another application, or of the platform itself, holds the VM. It is tried again later.',
   },
-  LEASE_LOST: { retryable: true, status: 409, help: 'The lease on the VM expired, was taken away or is gone.' },
+  LEASE_LOST: {
+    retryable: true,
+    status: 409,
+    help: 'The lease on the VM expired, was taken away or is gone. A backup takes it again by itself while its snapshot is there and nobody else holds the VM; else start the run anew.',
+  },
   CBT_EXPIRED: {
     retryable: false,
     status: 409,

@@ -1,6 +1,6 @@
 import type { Catalog } from '@varve/catalog-client'
 import type { CatalogMethod } from '@varve/catalog-client/protocol'
-import { endedRunFacts, liveRunFacts, pointFacts, runFacts } from './check-facts.ts'
+import { compactedAttempts, endedRunFacts, liveRunFacts, pointFacts, runFacts } from './check-facts.ts'
 import { createCheck, createPeriodicCheck, endCheck, getCheck, listChecks, progressCheck, takeCheck } from './checks.ts'
 import type { Database } from './database.ts'
 import { closeRun, type EndedRun, failRun, seal } from './endings.ts'
@@ -33,7 +33,7 @@ export function catalogMethods(
       if (rise !== null) onPressure?.(rise)
     },
     reportVms: (platformId, vms) => reportVms(db, platformId, vms),
-    listVms: () => listVms(db),
+    listVms: page => listVms(db, page),
     getVm: id => getVm(db, id),
     parentPoint: vmId => parentPoint(db, vmId),
     createBackup: (vmId, options, key) => createBackup(db, vmId, options, key),
@@ -71,7 +71,7 @@ export function catalogMethods(
       if (ended !== null) onEnded?.(ended)
     },
     requeue: id => requeue(db, id),
-    listPoints: vmId => listPoints(db, vmId),
+    listPoints: (vmId, page) => listPoints(db, vmId, page),
     getPoint: id => getPoint(db, id),
     getPointConfig: id => getPointConfig(db, id),
     getImageRoot: imageId => getImageRoot(db, imageId),
@@ -88,6 +88,7 @@ export function catalogMethods(
     liveRunFacts: after => liveRunFacts(db, after),
     endedRunFacts: (withinSeconds, after) => endedRunFacts(db, withinSeconds, after),
     objectOwners: keys => objectOwners(db, keys),
+    compactedAttempts: after => compactedAttempts(db, after),
     imageOwners: imageIds => imageOwners(db, imageIds),
     sealedPoints: ids => sealedPoints(db, ids),
     attemptsToSweep: () => attemptsToSweep(db),

@@ -9,7 +9,7 @@ import { pressureAt, type StoredPressure } from './pressure.ts'
 export function registerCatalogMetrics(metrics: Metrics, db: Database, queue: Partial<Pick<QueueDoor, 'counts'>>): void {
   metrics.gauge('varve_runs_active', 'Runs under way, by state.', ['kind', 'state'], async () => {
     const { rows } = await db.query<{ kind: string; state: string; count: number }>(
-      `select kind, state, count(*) from varve.runs where state in ('queued', 'preparing', 'copying', 'sealing', 'finishing') group by 1, 2`,
+      `select kind, state, count(*) from varve.runs where ended_at is null group by 1, 2`,
     )
     return rows.map(({ kind, state, count }) => ({ labels: { kind, state }, value: count }))
   })

@@ -38,7 +38,12 @@ export class ChangeFeed {
 
   async #recent(): Promise<string[]> {
     const { rows } = await this.#db.query<{ id: string }>(
-      `select id from varve.runs where ended_at is null or ended_at > now() - make_interval(mins => $1) order by created_at desc limit 1000`,
+      `select id from (
+         select id, created_at from varve.runs where ended_at is null
+         union all
+         -- Compacted is only what ended long ago; with this said, the index of what is not has them.
+         select id, created_at from varve.runs where ended_at > now() - make_interval(mins => $1) and compacted_at is null) r
+        order by created_at desc limit 1000`,
       [RECENT_MIN],
     )
     return rows.map(r => r.id)

@@ -1,5 +1,6 @@
 import {
   CatalogError,
+  type CompactedAttempts,
   type FactsPage,
   type LiveRunFacts,
   type PointFacts,
@@ -25,10 +26,11 @@ export async function pointFacts(db: Database, checkId: string, after: string | 
   const { rows } = await db.query<PointRow & Record<string, unknown>>(
     `select p.id, p.run_id as "runId", p.vm_id as "vmId", v.name as "vmName", v.platform_id as "platformId", v.platform_vm_id as "platformVmId",
             p.parent_id as "parentId", q.vm_id as "parentVmId", p.created_at as "createdAt", p.checkpoint_id as "checkpointId",
-            p.manifest_key as "manifestKey", r.config, r.kind as "runKind", r.outcome as "runOutcome",
+            p.manifest_key as "manifestKey", c.config, r.kind as "runKind", r.outcome as "runOutcome",
             (select count(*) from varve.images where run_id = p.run_id) as "imagesOfRun",
             concat_ws('|', p.vm_id::text, p.sealed_at::text, p.id::text) as cursor
        from varve.restore_points p join varve.runs r on r.id = p.run_id join varve.vms v on v.id = p.vm_id
+       left join varve.vm_configs c on c.hash = r.config_hash
        left join varve.restore_points q on q.id = p.parent_id
       where p.sealed_at <= (select created_at from varve.checks where id = $1)
         and ($2::uuid is null or (p.vm_id, p.sealed_at, p.id) > ($2, $3::timestamptz, $4::uuid))
@@ -58,11 +60,11 @@ async function imagesOf(db: Database, pointIds: readonly string[]): Promise<Map<
               'since', i.since, 'cbt', p.cbt, 'rootKey', p.root_key, 'merkleRoot', p.merkle_root, 'read', i.read, 'stored', i.written,
               'parentImageId', i.parent_image_id,
               'parent', case when q.image_id is not null then jsonb_build_object(
-                'restorePointId', q.restore_point_id, 'diskId', j.disk_id, 'checkpointId', c.checkpoint_id) end) as image
+                'restorePointId', q.restore_point_id, 'diskId', j.disk_id, 'checkpointId', case when q.cbt then c.checkpoint_id end) end) as image
        from varve.restore_point_images p join varve.images i on i.id = p.image_id
        left join varve.restore_point_images q on q.image_id = i.parent_image_id
        left join varve.images j on j.id = q.image_id
-       left join varve.checkpoints c on c.restore_point_id = q.restore_point_id and c.disk_id = j.disk_id
+       left join varve.restore_points c on c.id = q.restore_point_id
       where p.restore_point_id = any ($1) order by p.restore_point_id, i.position`,
     [pointIds],
   )
@@ -117,6 +119,20 @@ export async function endedRunFacts(db: Database, withinSeconds: number, after: 
     items: rows.map(({ cursor: _, ...run }) => run as RunFacts),
     next: rows.length < RUNS_PER_PAGE ? null : (rows.at(-1)?.cursor ?? null),
   }
+}
+
+/** Some MB of ids an answer. */
+const COMPACTED_PER_PAGE = 1000
+
+/** What is left of the attempts of runs that were compacted: the accepted ones. */
+export async function compactedAttempts(db: Database, after: string | null): Promise<FactsPage<CompactedAttempts>> {
+  const { rows } = await db.query<CompactedAttempts & Record<string, unknown>>(
+    `select c.run_id as "runId", r.outcome in ('failed', 'cancelled') as ended, encode(c.attempt_ids, 'base64') as "attemptIds"
+       from varve.run_attempts c join varve.runs r on r.id = c.run_id
+      where $1::uuid is null or c.run_id > $1 order by c.run_id limit ${COMPACTED_PER_PAGE}`,
+    parts(after, 1),
+  )
+  return { items: rows, next: rows.length < COMPACTED_PER_PAGE ? null : (rows.at(-1)?.runId ?? null) }
 }
 
 /** The values of a cursor; all null at the beginning. */

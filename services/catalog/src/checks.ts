@@ -17,8 +17,8 @@ import type { Database, Sql } from './database.ts'
 /** Seconds without a sign of life after which a check is given to another worker. */
 export const CHECK_SILENCE_S = 60
 const CHECKS_LISTED = 20
-/** How long checks are kept: those made at intervals, which are many, and those that somebody asked for. */
-const KEEP = { periodic: '1 day', asked: '90 days' } as const
+/** How long checks are kept that are made at intervals: they are many. Of others old-rows.ts takes care. */
+const KEEP_PERIODIC = '1 day'
 
 interface CheckRow {
   id: string
@@ -82,8 +82,8 @@ export async function createPeriodicCheck(db: Database, everySeconds: number): P
 /** The newest of a kind that was done stays. */
 const DELETE_OLD = `
   delete from varve.checks c
-   where c.ended_at < now() - case when c.periodic then interval '${KEEP.periodic}' else interval '${KEEP.asked}' end
-     and exists (select 1 from varve.checks n where n.periodic = c.periodic and n.state = 'done' and n.created_at > c.created_at)`
+   where c.periodic and c.ended_at < now() - interval '${KEEP_PERIODIC}'
+     and exists (select 1 from varve.checks n where n.periodic and n.state = 'done' and n.created_at > c.created_at)`
 
 export async function getCheck(db: Database, id: string): Promise<CheckWithFindings> {
   const { rows } = await db.query<CheckRow & { findings: Finding[] | null } & Record<string, unknown>>(

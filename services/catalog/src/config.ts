@@ -34,6 +34,9 @@ const CatalogConfig = Type.Object({
   /** Seconds without a sign of life after which a step's job is queued again. */
   VARVE_RECONCILE_SILENCE: Type.Integer({ default: 60, minimum: 1, maximum: 86_400 }),
 
+  /** Hours after its end that a run keeps its ranges, objects and attempts; then only what is still asked for stays. */
+  VARVE_COMPACT_AFTER_HOURS: Type.Integer({ default: 24, minimum: 1, maximum: 87_600 }),
+
   /** Database connections at most. */
   VARVE_DATABASE_CONNECTIONS: Type.Integer({ default: 16, minimum: 2, maximum: 500 }),
 

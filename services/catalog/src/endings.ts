@@ -61,8 +61,8 @@ export async function closeRun(db: Database, id: string): Promise<EndedRun | nul
 }
 
 /**
- * The one transaction that makes a restore point final (invariant 2): the point, a root for every image, the checkpoint of every disk that
- * has one, the chain, and the run's success. The database checks completeness again at commit (restore_points_complete).
+ * The one transaction that makes a restore point final (invariant 2): the point with its checkpoint, a root for every image,
+ * the chain, and the run's success. The database checks completeness again at commit (restore_points_complete).
  */
 export async function seal(db: Database, id: string, request: SealRequest): Promise<void> {
   await db.transaction(async sql => {
@@ -136,11 +136,5 @@ async function insertPoint(
      select $1, s."imageId", s."rootKey", s."merkleRoot", s.cbt
        from jsonb_to_recordset($2::jsonb) as s ("imageId" uuid, "rootKey" text, "merkleRoot" text, cbt boolean)`,
     [request.restorePointId, JSON.stringify(request.images)],
-  )
-  await sql.query(
-    `insert into varve.checkpoints (restore_point_id, disk_id, checkpoint_id)
-     select p.restore_point_id, i.disk_id, $2 from varve.restore_point_images p join varve.images i on i.id = p.image_id
-      where p.restore_point_id = $1 and p.cbt`,
-    [request.restorePointId, run.checkpoint_id],
   )
 }

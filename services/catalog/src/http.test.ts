@@ -65,6 +65,8 @@ const minimal: Record<string, unknown> = {
   attemptIds: [],
   objects: [],
   withinSeconds: 60,
+  limits: { runs: 1 },
+  reason: 'throttled',
 }
 
 async function call(
@@ -173,6 +175,7 @@ test('resources: only what is given changes, leases of live runs are listed, a l
     snapshotName: 'varve-1',
     snapshotId: 'snap-1',
     leaseId: 'lease-1',
+    leaseToken: null,
     createdVmId: null,
   })
   expect(await t.catalog.activeLeases()).toContainEqual({ runId: run.id, platformId: run.platformId, leaseId: 'lease-1' })

@@ -91,15 +91,17 @@ function namedArguments(method: CatalogMethod, request: FastifyRequest): unknown
   if (http === 'POST') return args.map(name => (request.body as Record<string, unknown>)[name])
   const query = request.query as Record<string, string>
   if (query.vmId !== undefined && !UUID.test(query.vmId)) throw new CatalogError('NOT_FOUND', 'there is no such VM', { vmId: query.vmId })
-  if (method !== 'listRuns') return args.map(name => query[name])
-  return [
-    {
-      vmId: query.vmId,
-      kind: query.kind,
-      active: query.active === undefined ? undefined : query.active === 'true',
-      limit: query.limit === undefined ? undefined : Number(query.limit),
-    },
-  ]
+  const page = { limit: query.limit === undefined ? undefined : Number(query.limit), after: query.after }
+  switch (method) {
+    case 'listRuns':
+      return [{ vmId: query.vmId, kind: query.kind, active: query.active === undefined ? undefined : query.active === 'true', ...page }]
+    case 'listPoints':
+      return [query.vmId, page]
+    case 'listVms':
+      return [page]
+    default:
+      return args.map(name => query[name])
+  }
 }
 
 /** Fastify's own errors: a body too large, not JSON, or not of the schema. */

@@ -65,6 +65,8 @@ test('every changing call may be repeated: same answer, nothing changes', async 
   await catalog.progressRange(range!, attempt, { read: 5, written: 5 })
   await catalog.endAttempt(attempt, 'failed')
   await catalog.requeue(run.id)
+  await catalog.pauseRun(run.id)
+  await catalog.resumeRun(run.id)
   await catalog.failRun(run.id, { code: 'LEASE_LOST', message: 'gone', retryable: false })
   await catalog.recordResources(run.id, { leaseId: null, snapshotName: null })
   await catalog.closeRun(run.id)
@@ -80,6 +82,8 @@ test('every changing call may be repeated: same answer, nothing changes', async 
   expect((await t.catalog.getRun(restore.id)).state).toBe('cancelled')
 
   const platform = await catalog.addPlatform({ name: 'p', kind: 'scp', url: 'https://p', credentials: { accessKey: 'a', secretKey: 's' } })
+  await catalog.setPlatformLimits(platform.id, { runs: 3 })
+  await catalog.reportPressure(platform.id, 'slow')
   await catalog.deletePlatform(platform.id)
 
   await catalog.createPeriodicCheck(60)
@@ -96,6 +100,7 @@ test('every changing call may be repeated: same answer, nothing changes', async 
   for (const ask of [catalog.runFacts, catalog.imageOwners, catalog.sealedPoints])
     expect(await ask([pointId])).toHaveLength(ask === catalog.runFacts ? 0 : 1)
   expect((await catalog.liveRunFacts(null)).items).toEqual([])
+  expect((await catalog.compactedAttempts(null)).items).toEqual([])
   expect(await catalog.objectOwners([`packs/00/${'0'.repeat(32)}`])).toMatchObject([{ owner: 'none' }])
   await catalog.attemptsSwept((await catalog.attemptsToSweep()).map(({ id }) => id))
   await catalog.objectsSwept(await catalog.objectsToSweep())

@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { compactBatch } from './compaction.ts'
+import { Database } from './database.ts'
 import {
   addVm,
   complete,
   copyingBackup,
+  log,
   MiB,
   rangeIds,
   result,
@@ -101,6 +104,26 @@ test('what was reported is live, then kept once sealed, and nobody may sweep it'
   await t.catalog.objectsSwept(swept)
   expect((await t.catalog.objectsToSweep()).filter(o => o.runId === run.id)).toEqual([])
   expect(await owner(`packs/aa/${hex(32)}`)).toBe('none')
+})
+
+test('of a run that was compacted the accepted tries are told, with whether the run is of any use', async () => {
+  const sealed = await sealedBackup(t, await addVm(t.catalog))
+  const { run } = await copyingBackup(t, await addVm(t.catalog), 1)
+  const [range = ''] = await rangeIds(t, run.id)
+  await complete(t.catalog, range)
+  await endRun(run.id)
+  const keys = [...(await t.catalog.runObjects(sealed.runId)), ...(await t.catalog.runObjects(run.id))].map(({ key }) => key)
+  const attempts = [...new Set(keys.map(key => key.slice(-32, -8)))]
+  const database = new Database(t.databaseUrl, 1, log)
+  for (;;) if ((await compactBatch(database, { afterHours: 0 })).runs === 0) break
+  await database.close()
+  for (const key of keys) expect(await owner(key)).toBe('none')
+  const { items, next } = await t.catalog.compactedAttempts(null)
+  expect(next).toBeNull()
+  const of = (runId: string) => items.find(item => item.runId === runId)
+  expect([of(sealed.runId)?.ended, of(run.id)?.ended]).toEqual([false, true])
+  const told = [sealed.runId, run.id].map(id => Buffer.from(of(id)?.attemptIds ?? '', 'base64').toString('hex'))
+  expect(told.flatMap(hexes => hexes.match(/.{24}/g)).sort()).toEqual(attempts.sort())
 })
 
 test('roots: of a sealed point, of a run under way, of one that failed, of nobody', async () => {

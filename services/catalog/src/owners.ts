@@ -9,23 +9,21 @@ import type { Database } from './database.ts'
 const SWEEP_LIMIT = 1000
 
 /**
- * By report first, then by the try whose id the object's begins with. What an accepted try wrote is kept unless its run ended without success: once
- * sealed, later points may name it, even when its own point is gone. What another wrote is live until that try has ended and its range is done by another one, or its run has ended.
+ * By the try whose id the object's begins with. What an accepted try wrote is kept unless its run ended without success: once sealed, later points may name
+ * it, even when its own point is gone. What another wrote is live until that try has ended and its range is done by another one, or its run has ended.
  */
 export async function objectOwners(db: Database, keys: readonly string[]): Promise<ObjectOwner[]> {
   const { rows } = await db.query<ObjectOwner & Record<string, unknown>>(
-    `select k.key, coalesce(o.run_id, a.run_id) as "runId", a.id as "attemptId",
-            case when r.id is null then 'none'
-                 when o.run_id is not null or a.outcome = 'accepted' then
-                   case when exists (select 1 from varve.restore_points p where p.run_id = r.id) then 'kept'
-                        when r.ended_at is null then 'live' when r.outcome in ('failed', 'cancelled') then 'ended' else 'kept' end
+    `select k.key, a.run_id as "runId", a.id as "attemptId",
+            case when a.id is null then 'none'
+                 when a.outcome = 'accepted' then
+                   case when r.ended_at is null then 'live' when r.outcome in ('failed', 'cancelled') then 'ended' else 'kept' end
                  when r.ended_at is not null or (a.outcome is not null and g.state = 'done') then 'ended'
                  else 'live' end as owner
        from unnest($1::text[]) with ordinality as k (key, n)
-       left join lateral (select run_id from varve.objects where key = k.key limit 1) o on true
        left join varve.attempts a on a.id = left(substring(k.key from '[^/]*$'), 24)
        left join varve.ranges g on g.id = a.range_id
-       left join varve.runs r on r.id = coalesce(o.run_id, a.run_id)
+       left join varve.runs r on r.id = a.run_id
       order by k.n`,
     [keys],
   )

@@ -1,7 +1,9 @@
-import { CatalogError, type ParentPoint, type PointImage, type RestorePoint } from '@varve/catalog-client'
+import { CatalogError, type PageRequest, type ParentPoint, type PointImage, type RestorePoint } from '@varve/catalog-client'
 import type { Database, Sql } from './database.ts'
+import { pageLimit, placeInTime } from './page.ts'
 
-const LIST_MAX = 5000
+export const POINTS_LISTED = 500
+export const POINTS_LISTED_MAX = 1000
 
 interface PointRow {
   id: string
@@ -29,7 +31,6 @@ interface PointImageRow {
   root_key: string
 }
 
-/** Newest first. */
 async function selectPoints(sql: Sql, where: string, values: readonly unknown[]): Promise<RestorePoint[]> {
   const { rows } = await sql.query<PointRow>(
     `select p.*, v.name as vm_name from varve.restore_points p join varve.vms v on v.id = p.vm_id where ${where}`,
@@ -77,8 +78,16 @@ function toPointImage(row: PointImageRow): PointImage {
   }
 }
 
-export async function listPoints(db: Database, vmId?: string): Promise<RestorePoint[]> {
-  return selectPoints(db, `($1::uuid is null or p.vm_id = $1) order by p.sealed_at desc limit ${LIST_MAX}`, [vmId ?? null])
+/** Newest first, a page of them. The conditions are written out, so that each has a plan of its own. */
+export async function listPoints(db: Database, vmId?: string, page: PageRequest = {}): Promise<RestorePoint[]> {
+  const values: unknown[] = [pageLimit(page.limit, POINTS_LISTED, POINTS_LISTED_MAX)]
+  const where = ['true']
+  if (vmId !== undefined) where.push(`p.vm_id = $${values.push(vmId)}`)
+  if (page.after !== undefined) {
+    const [time, id] = placeInTime(page.after)
+    where.push(`(p.created_at, p.id) < ($${values.push(time)}, $${values.push(id)})`)
+  }
+  return selectPoints(db, `${where.join(' and ')} order by p.created_at desc, p.id desc limit $1`, values)
 }
 
 export async function getPoint(db: Database, id: string): Promise<RestorePoint> {
@@ -112,8 +121,9 @@ export async function getPointConfig(
     platform_vm_id: string
     checkpoint_id: string
   }>(
-    `select r.config, r.platform_id, v.platform_vm_id, p.checkpoint_id
-       from varve.restore_points p join varve.runs r on r.id = p.run_id join varve.vms v on v.id = p.vm_id where p.id = $1`,
+    `select c.config, r.platform_id, v.platform_vm_id, p.checkpoint_id
+       from varve.restore_points p join varve.runs r on r.id = p.run_id join varve.vms v on v.id = p.vm_id
+       left join varve.vm_configs c on c.hash = r.config_hash where p.id = $1`,
     [id],
   )
   const row = rows[0]

@@ -76,14 +76,24 @@ export async function recordSnapshot(
     expectSnapshot(run, snapshot.snapshotId)
     const values = [id, snapshot.checkpointId, JSON.stringify(snapshot.config)]
     if (run.state !== 'preparing') {
-      const same = await sql.query(`select 1 from varve.runs where id = $1 and checkpoint_id = $2 and config = $3::jsonb`, values)
+      const same = await sql.query(
+        `select 1 from varve.runs where id = $1 and checkpoint_id = $2 and config_hash = ${HASH_OF_CONFIG}`,
+        values,
+      )
       if (same.rowCount === 1 && !isOver(run.state)) return
       throw stateError(run)
     }
     if (run.checkpoint_id !== null && run.checkpoint_id !== snapshot.checkpointId) await deletePlan(sql, id)
-    await sql.query(`update varve.runs set checkpoint_id = $2, config = $3, touched_at = now() where id = $1`, values)
+    await sql.query(RECORD_SNAPSHOT, values)
   })
 }
+
+const HASH_OF_CONFIG = `sha256(convert_to($3::jsonb::text, 'UTF8'))`
+/** Configurations are stored once: they hardly ever change between two backups. */
+const RECORD_SNAPSHOT = `
+  with stored as (
+    insert into varve.vm_configs (hash, config) values (${HASH_OF_CONFIG}, $3::jsonb) on conflict (hash) do nothing)
+  update varve.runs set checkpoint_id = $2, config_hash = ${HASH_OF_CONFIG}, touched_at = now() where id = $1`
 
 /**
  * Another snapshot than the one that was planned from: what an earlier attempt stored may lack blocks that were written between the two, and would

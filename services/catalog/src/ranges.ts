@@ -263,15 +263,19 @@ function reportHash(result: RangeResult): Buffer {
 
 const milliseconds = (value: number): number => Math.min(Math.round(value), 2 ** 31 - 1)
 
-/** Page references in page order, concatenated. */
+/** Page references in page order, concatenated. @throws RUN_ENDED long after: they are in the image's root then. */
 export async function imagePages(db: Database, imageId: string): Promise<Uint8Array> {
-  const { rows } = await db.query<{ pages: Buffer | null }>(
-    `select (select string_agg(pages, ''::bytea order by first_page) from varve.ranges where image_id = i.id and state = 'done') as pages
-       from varve.images i where i.id = $1`,
+  const { rows } = await db.query<{ pages: Buffer | null; run_id: string; state: RunState; compacted: boolean }>(
+    `select (select string_agg(pages, ''::bytea order by first_page) from varve.ranges where image_id = i.id and state = 'done') as pages,
+            r.id as run_id, r.state, r.compacted_at is not null as compacted
+       from varve.images i join varve.runs r on r.id = i.run_id where i.id = $1`,
     [imageId],
   )
-  if (rows[0] === undefined) throw new CatalogError('NOT_FOUND', `there is no image ${imageId}`, { imageId })
-  return rows[0].pages ?? new Uint8Array()
+  const image = rows[0]
+  if (image === undefined) throw new CatalogError('NOT_FOUND', `there is no image ${imageId}`, { imageId })
+  // None is something else than forgotten.
+  if (image.compacted) throw stateError({ id: image.run_id, state: image.state })
+  return image.pages ?? new Uint8Array()
 }
 
 export async function runObjects(
@@ -283,8 +287,12 @@ export async function runObjects(
     [id],
   )
   if (rows.length === 0) {
-    const run = await db.query(`select 1 from varve.runs where id = $1`, [id])
-    if (run.rowCount === 0) throw new CatalogError('NOT_FOUND', `there is no run ${id}`, { runId: id })
+    const run = await db.query<{ id: string; state: RunState; compacted: boolean }>(
+      `select id, state, compacted_at is not null as compacted from varve.runs where id = $1`,
+      [id],
+    )
+    if (run.rows[0] === undefined) throw new CatalogError('NOT_FOUND', `there is no run ${id}`, { runId: id })
+    if (run.rows[0].compacted) throw stateError(run.rows[0])
   }
   return rows
 }

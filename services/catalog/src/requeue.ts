@@ -29,16 +29,18 @@ export async function requeueLocked(sql: Sql, run: LockedRun, silenceS: number):
     return 1
   }
   // One that is locked has somebody who reports about it.
+  const due = await sql.query<{ id: string }>(
+    `select id from varve.ranges
+      where run_id = $1 and state = 'queued' and touched_at <= now() - make_interval(secs => $2)
+        and not exists (select 1 from varve.outbox o where o.range_id = ranges.id)
+      for no key update skip locked`,
+    [run.id, silenceS],
+  )
   const { rowCount } = await sql.query(
-    `with due as (
-       select id from varve.ranges
-        where run_id = $1 and state = 'queued' and touched_at <= now() - make_interval(secs => $2)
-          and not exists (select 1 from varve.outbox o where o.range_id = ranges.id)
-        for no key update skip locked),
-     silent as (
-       update varve.ranges set touched_at = now() where id in (select id from due) returning id, jobs)
+    `with silent as (
+       update varve.ranges set touched_at = now() where id = any ($2) returning id, jobs)
      insert into varve.outbox (job, run_id, range_id, number) select $3, $1, id, jobs - 1 from silent`,
-    [run.id, silenceS, RANGE_JOB[run.kind]],
+    [run.id, due.rows.map(row => row.id), RANGE_JOB[run.kind]],
   )
   return rowCount ?? 0
 }

@@ -42,7 +42,6 @@ interface RunRow {
   created_at: string
   started_at: string | null
   ended_at: string | null
-  times: Record<RangeTime, number>
 }
 
 interface ImageRow extends RunTotals {
@@ -57,17 +56,21 @@ interface ImageRow extends RunTotals {
   since: string | null
   ranges_total: number
   ranges_done: number
+  time_source_ms: number
+  time_throttle_ms: number
+  time_cpu_ms: number
+  time_store_ms: number
 }
 
-/** Runs as services see them: rows, their images, totals with what ranges under way have got to. `where` is SQL about `r`. */
-export async function selectRuns(sql: Sql, where: string, values: readonly unknown[]): Promise<RunForWork[]> {
+/**
+ * Runs as services see them: rows, their images, totals with what ranges under way have got to. `where` is SQL about `r`. Without the VM's configuration,
+ * which is large and which nobody needs of many, unless `config` is SQL about `c`.
+ */
+export async function selectRuns(sql: Sql, where: string, values: readonly unknown[], config = 'null'): Promise<RunForWork[]> {
   const { rows } = await sql.query<RunRow>(
-    `select r.*, v.name as vm_name, v.platform_vm_id, p.id as sealed_point_id, t.times
+    `select r.*, v.name as vm_name, v.platform_vm_id, p.id as sealed_point_id, ${config} as config
        from varve.runs r join varve.vms v on v.id = r.vm_id left join varve.restore_points p on p.run_id = r.id
-       cross join lateral (
-         select jsonb_build_object('source', coalesce(sum(time_source_ms), 0), 'throttle', coalesce(sum(time_throttle_ms), 0),
-                                   'cpu', coalesce(sum(time_cpu_ms), 0), 'store', coalesce(sum(time_store_ms), 0)) as times
-           from varve.images where run_id = r.id) t
+       left join varve.vm_configs c on c.hash = r.config_hash
       where ${where}`,
     values,
   )
@@ -79,13 +82,13 @@ export async function selectRuns(sql: Sql, where: string, values: readonly unkno
 }
 
 export async function selectRun(sql: Sql, id: string): Promise<RunForWork> {
-  const [run] = await selectRuns(sql, 'r.id = $1', [id])
+  const [run] = await selectRuns(sql, 'r.id = $1', [id], 'c.config')
   if (run === undefined) throw new CatalogError('NOT_FOUND', `there is no run ${id}`, { runId: id })
   return run
 }
 
-async function selectImages(sql: Sql, runIds: readonly string[]): Promise<Map<string, Image[]>> {
-  const byRun = new Map<string, Image[]>()
+async function selectImages(sql: Sql, runIds: readonly string[]): Promise<Map<string, ImageRow[]>> {
+  const byRun = new Map<string, ImageRow[]>()
   if (runIds.length === 0) return byRun
   const { rows } = await sql.query<ImageRow>(
     `select i.*, i.read + coalesce(q.read, 0) as read, i.written + coalesce(q.written, 0) as written
@@ -97,14 +100,14 @@ async function selectImages(sql: Sql, runIds: readonly string[]): Promise<Map<st
   )
   for (const row of rows) {
     const list = byRun.get(row.run_id)
-    if (list === undefined) byRun.set(row.run_id, [toImage(row)])
-    else list.push(toImage(row))
+    if (list === undefined) byRun.set(row.run_id, [row])
+    else list.push(row)
   }
   return byRun
 }
 
 export async function imagesOfRun(sql: Sql, runId: string): Promise<Image[]> {
-  return (await selectImages(sql, [runId])).get(runId) ?? []
+  return (await selectImages(sql, [runId])).get(runId)?.map(toImage) ?? []
 }
 
 function toImage(row: ImageRow): Image {
@@ -130,7 +133,8 @@ function toImage(row: ImageRow): Image {
   }
 }
 
-function toRun(row: RunRow, images: readonly Image[]): RunForWork {
+function toRun(row: RunRow, imageRows: readonly ImageRow[]): RunForWork {
+  const images = imageRows.map(toImage)
   return {
     id: row.id,
     kind: row.kind,
@@ -145,7 +149,7 @@ function toRun(row: RunRow, images: readonly Image[]): RunForWork {
     message: row.message,
     options: row.options,
     totals: sumTotals(images.map(i => i.totals)),
-    bottleneck: bottleneckOf(row.times),
+    bottleneck: bottleneckOf(sumTimes(imageRows)),
     createdAt: row.created_at,
     startedAt: row.started_at,
     endedAt: row.ended_at,
@@ -177,6 +181,16 @@ function sumTotals(list: readonly RunTotals[]): RunTotals {
     zero: sum(t => t.zero),
     rangesTotal: sum(t => t.rangesTotal),
     rangesDone: sum(t => t.rangesDone),
+  }
+}
+
+function sumTimes(images: readonly ImageRow[]): Record<RangeTime, number> {
+  const sum = (of: (image: ImageRow) => number): number => images.reduce((all, image) => all + of(image), 0)
+  return {
+    source: sum(i => i.time_source_ms),
+    throttle: sum(i => i.time_throttle_ms),
+    cpu: sum(i => i.time_cpu_ms),
+    store: sum(i => i.time_store_ms),
   }
 }
 

@@ -11,6 +11,7 @@ import {
   startTestPostgres,
   type TestCatalog,
   type TestDatabases,
+  until,
 } from './testing/catalog-fixture.ts'
 
 let databases: TestDatabases
@@ -125,6 +126,9 @@ const ACTIONS: Record<string, (r: Real) => Promise<unknown>> = {
   ranges: r => t.catalog.addRanges(r.runId, [rangeOf(r.imageId, 0), rangeOf(r.imageId, 1)]),
   planned: r => t.catalog.planned(r.runId),
   complete: async r => {
+    // The dispatcher gives the next one out a moment later.
+    const { state } = await t.catalog.getRun(r.runId)
+    await until(async () => state !== 'copying' || (await rangeIds(t, r.runId, 'queued')).length > 0)
     const all = await rangeIds(t, r.runId)
     const left = [...(await rangeIds(t, r.runId, 'queued')), ...(await rangeIds(t, r.runId, 'planned'))]
     if (all.length === 0 || left.length === 0) return

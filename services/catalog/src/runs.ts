@@ -1,7 +1,16 @@
-import { type BackupOptions, CatalogError, type RestoreOptions, type Run, type RunForWork, type RunKind } from '@varve/catalog-client'
+import {
+  type BackupOptions,
+  CatalogError,
+  type PageRequest,
+  type RestoreOptions,
+  type Run,
+  type RunForWork,
+  type RunKind,
+} from '@varve/catalog-client'
 import { brokenConstraint, type Database, type Sql } from './database.ts'
 import { CANCELLED, endRun } from './endings.ts'
 import { isOver, lockRun } from './locked-run.ts'
+import { pageLimit, placeInTime } from './page.ts'
 import { publicRun, selectRun, selectRuns } from './run-row.ts'
 
 export const RUNS_LISTED = 50
@@ -86,22 +95,24 @@ async function insertRun(
   }
 }
 
-export interface RunFilter {
+export interface RunFilter extends PageRequest {
   readonly vmId?: string
   readonly kind?: RunKind
   readonly active?: boolean
-  readonly limit?: number
 }
 
-/** Newest first, `limit` (default 50, at most 500) of them. */
+/** Newest first, a page of them. The conditions are written out, so that each has a plan of its own. */
 export async function listRuns(db: Database, filter: RunFilter = {}): Promise<Run[]> {
-  const limit = Math.min(Math.max(filter.limit ?? RUNS_LISTED, 1), RUNS_LISTED_MAX)
-  const runs = await selectRuns(
-    db,
-    `($1::uuid is null or r.vm_id = $1) and ($2::text is null or r.kind = $2) and ($3::boolean is null or (r.ended_at is null) = $3)
-      order by r.created_at desc, r.id limit $4`,
-    [filter.vmId ?? null, filter.kind ?? null, filter.active ?? null, limit],
-  )
+  const values: unknown[] = [pageLimit(filter.limit, RUNS_LISTED, RUNS_LISTED_MAX)]
+  const where = ['true']
+  if (filter.vmId !== undefined) where.push(`r.vm_id = $${values.push(filter.vmId)}`)
+  if (filter.kind !== undefined) where.push(`r.kind = '${filter.kind === 'restore' ? 'restore' : 'backup'}'`)
+  if (filter.active !== undefined) where.push(`r.ended_at is ${filter.active ? '' : 'not '}null`)
+  if (filter.after !== undefined) {
+    const [time, id] = placeInTime(filter.after)
+    where.push(`(r.created_at, r.id) < ($${values.push(time)}, $${values.push(id)})`)
+  }
+  const runs = await selectRuns(db, `${where.join(' and ')} order by r.created_at desc, r.id desc limit $1`, values)
   return runs.map(publicRun)
 }
 

@@ -4,6 +4,7 @@ import { Closer, type Logger, type Metrics, Readiness, waitFor } from '@varve/ru
 import { catalogMethods } from './catalog-methods.ts'
 import { endedRunsCounter, queueCounts, registerCatalogMetrics } from './catalog-metrics.ts'
 import { ChangeFeed } from './change-feed.ts'
+import { startCompactor } from './compactor.ts'
 import { asCatalogError, Database } from './database.ts'
 import { Dispatcher } from './dispatch/dispatcher.ts'
 import { buildHttp } from './http.ts'
@@ -32,6 +33,8 @@ export interface CatalogServiceOptions {
   readonly reconcileIntervalS?: number
   /** Seconds without a sign of life after which a step's job is queued again. Default 60. */
   readonly silenceS?: number
+  /** Hours after its end that a run keeps its ranges, objects and attempts. Default 24. */
+  readonly compactAfterHours?: number
   /** Database connections at most, the one that listens not counted. Default 16. */
   readonly connections?: number
   readonly log: Logger
@@ -97,6 +100,9 @@ export async function startCatalogService(options: CatalogServiceOptions): Promi
     const intervalS = options.reconcileIntervalS ?? 30
     const reconciler = startReconciler(db, { intervalS, silenceS: options.silenceS ?? 60 }, log)
     closer.add('reconciler', () => reconciler.close())
+
+    const compactor = startCompactor(db, { afterHours: options.compactAfterHours ?? 24 }, log)
+    closer.add('compactor', () => compactor.close())
 
     const methods = catalogMethods(db, metrics === undefined ? undefined : endedRunsCounter(metrics), rise =>
       log.warn(rise, 'a platform has too much to do; its limits are halved'),

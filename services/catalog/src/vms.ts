@@ -1,7 +1,9 @@
-import { CatalogError, type SeenVm, type Vm } from '@varve/catalog-client'
+import { CatalogError, type PageRequest, type SeenVm, type Vm } from '@varve/catalog-client'
 import type { Database, Sql } from './database.ts'
+import { pageLimit, placeByName } from './page.ts'
 
-const LIST_MAX = 20_000
+export const VMS_LISTED = 1000
+export const VMS_LISTED_MAX = 1000
 
 /** Replace what is known of a platform's VMs. Those no longer listed are marked gone; their points remain. */
 export async function reportVms(db: Database, platformId: string, vms: readonly SeenVm[]): Promise<void> {
@@ -54,13 +56,12 @@ interface VmRow {
 
 async function selectVms(sql: Sql, where: string, values: readonly unknown[]): Promise<Vm[]> {
   const { rows } = await sql.query<VmRow>(
-    `select v.*, d.disks, p.id as point_id, p.created_at as point_at,
-            (select count(*) from varve.restore_points where vm_id = v.id) as points
+    `select v.*, d.disks, p.id as point_id, p.created_at as point_at
        from varve.vms v
        left join lateral (select jsonb_agg(jsonb_build_object('diskId', disk_id, 'size', size, 'excluded', excluded) order by position) as disks
                             from varve.disks where vm_id = v.id) d on true
        left join lateral (select id, created_at from varve.restore_points where vm_id = v.id order by sealed_at desc limit 1) p on true
-      where ${where} order by v.name, v.id limit ${LIST_MAX}`,
+      where ${where}`,
     values,
   )
   return rows.map(row => ({
@@ -78,9 +79,15 @@ async function selectVms(sql: Sql, where: string, values: readonly unknown[]): P
   }))
 }
 
-/** VMs on their platforms, and those gone from them that still have points. */
-export async function listVms(db: Database): Promise<Vm[]> {
-  return selectVms(db, `(not v.gone or exists (select 1 from varve.restore_points where vm_id = v.id))`, [])
+/** VMs on their platforms, and those gone from them that still have points; by name, a page of them. */
+export async function listVms(db: Database, page: PageRequest = {}): Promise<Vm[]> {
+  const values: unknown[] = [pageLimit(page.limit, VMS_LISTED, VMS_LISTED_MAX)]
+  const where = ['(not v.gone or v.points > 0)']
+  if (page.after !== undefined) {
+    const [name, id] = placeByName(page.after)
+    where.push(`(v.name, v.id) > ($${values.push(name)}, $${values.push(id)})`)
+  }
+  return selectVms(db, `${where.join(' and ')} order by v.name, v.id limit $1`, values)
 }
 
 export async function getVm(db: Database, id: string): Promise<Vm> {

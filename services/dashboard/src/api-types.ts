@@ -77,4 +77,5 @@ export interface PointInfo {
 
 export interface Items<T> {
   readonly items: readonly T[]
+  readonly next?: string | null
 }

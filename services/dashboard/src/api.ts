@@ -1,3 +1,4 @@
+import type { Items } from './api-types.ts'
 import { readToken } from './session.ts'
 
 /** What the API refused, or that it did not answer (`status` 0). */
@@ -38,6 +39,17 @@ export async function send(method: 'GET' | 'POST', path: string, body?: unknown,
 
 export async function get<T>(path: string): Promise<T> {
   return (await send('GET', path)).json() as Promise<T>
+}
+
+/** All items of a list, page by page. */
+export async function list<T>(path: string): Promise<readonly T[]> {
+  const all: T[] = []
+  for (let after = ''; ; ) {
+    const page = await get<Items<T>>(`${path}${after}`)
+    all.push(...page.items)
+    if (page.next === undefined || page.next === null) return all
+    after = `${path.includes('?') ? '&' : '?'}after=${encodeURIComponent(page.next)}`
+  }
 }
 
 export async function post<T>(path: string, body?: unknown): Promise<T> {

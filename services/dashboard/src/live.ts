@@ -1,6 +1,6 @@
 import { createContext } from 'preact'
 import { useCallback, useContext, useEffect, useState } from 'preact/hooks'
-import { ApiError, get } from './api.ts'
+import { ApiError, get, list } from './api.ts'
 import type { RunInfo } from './api-types.ts'
 import { followEvents } from './event-stream.ts'
 
@@ -67,10 +67,19 @@ export interface Loaded<T> {
 
 /** A GET, repeated when one of `when` changes and every minute. The old value stays while the new one is on its way. */
 export function useGet<T>(path: string, when: readonly unknown[]): Loaded<T> {
+  return useFetched<T>(path, when, get)
+}
+
+/** All of a list, like useGet. */
+export function useList<T>(path: string, when: readonly unknown[]): Loaded<readonly T[]> {
+  return useFetched<readonly T[]>(path, when, list)
+}
+
+function useFetched<T>(path: string, when: readonly unknown[], fetched: (path: string) => Promise<T>): Loaded<T> {
   const [state, setState] = useState<{ path: string; value?: T; error?: ApiError }>({ path })
   const load = useCallback(() => {
     let current = true
-    get<T>(path).then(
+    fetched(path).then(
       value => current && setState({ path, value }),
       error => current && setState(old => ({ ...(old.path === path ? old : {}), path, error: asApiError(error) })),
     )

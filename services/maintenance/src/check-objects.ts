@@ -1,13 +1,18 @@
 import { IDS_PER_CALL } from '@varve/catalog-client'
 import { hasCode } from '@varve/errors'
-import { type ParsedKey, parseKey, type StoredObject } from '@varve/repository'
+import { mapKey, type ParsedKey, packKey, parseKey, rootKey, type StoredObject } from '@varve/repository'
 import type { CheckContext } from './check-context.ts'
-import { batches } from './each-of.ts'
-import { PackSizes } from './pack-sizes.ts'
-import { type Unknown, unreferenced } from './references.ts'
+import { allOf, batches } from './each-of.ts'
+import { ObjectTable } from './object-table.ts'
+import { forgetReferenced, type Unknown } from './references.ts'
 
 type Of<Kind extends ParsedKey['kind']> = StoredObject & { readonly parsed: Extract<ParsedKey, { kind: Kind }> }
 
+const ATTEMPT_BYTES = 12
+const BLOCK_KEYS = [
+  ['pack', packKey],
+  ['map', mapKey],
+] as const
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /**
@@ -17,70 +22,104 @@ const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
  * @param before what the check before found, as `code subject`: what is of an unknown owner goes only at the second look
  * @returns the sizes of all packs
  */
-export async function checkObjects(context: CheckContext, before: ReadonlySet<string>): Promise<PackSizes> {
+export async function checkObjects(context: CheckContext, before: ReadonlySet<string>): Promise<ObjectTable> {
   const { repository, findings, signal } = context
-  const sizes = new PackSizes()
-  const unknown: Unknown[] = []
+  const packs = new ObjectTable()
+  const unknown: Unknown = { pack: new ObjectTable(), map: new ObjectTable(), root: new Map() }
   for await (const listed of batches(repository.store.list('', { signal }), IDS_PER_CALL)) {
-    const objects = listed.map(object => ({ ...object, parsed: parseKey(object.key) }))
-    findings.seen.objects += objects.length
+    findings.seen.objects += listed.length
     const blocks: Of<'pack' | 'map'>[] = []
     const roots: Of<'root'>[] = []
     const manifests: Of<'manifest'>[] = []
-    for (const { key, size, parsed } of objects) {
-      if (parsed.kind === 'pack') sizes.set(parsed.id, size)
+    for (const { key, size } of listed) {
+      const parsed = parseKey(key)
+      if (parsed.kind === 'pack') packs.set(parsed.id, size)
       if (parsed.kind === 'pack' || parsed.kind === 'map') blocks.push({ key, size, parsed })
       else if (parsed.kind === 'root' && UUID.test(parsed.imageId)) roots.push({ key, size, parsed })
       else if (parsed.kind === 'manifest') manifests.push({ key, size, parsed })
       else if (parsed.kind === 'unknown' || parsed.kind === 'root') addKey('key-unknown', key, size)
       else if (parsed.kind === 'other') addKey('key-of-others', key, size)
     }
-    unknown.push(...(await checkBlocks(blocks, context)))
-    unknown.push(...(await checkRoots(roots, context)))
+    await checkBlocks(blocks, unknown, context)
+    await checkRoots(roots, unknown, context)
     await checkManifests(manifests, context)
   }
+  await checkCompacted(unknown, context)
   await checkUnknown(unknown, before, context)
   await checkUnfinished(before, context)
-  return sizes
+  return packs
 
   function addKey(code: 'key-unknown' | 'key-of-others', key: string, size: number): void {
     findings.add({ code, subject: key, message: `${size} bytes` })
   }
 }
 
-async function checkBlocks(objects: readonly Of<'pack' | 'map'>[], { catalog, repository, findings }: CheckContext): Promise<Unknown[]> {
-  if (objects.length === 0) return []
+async function checkBlocks(
+  objects: readonly Of<'pack' | 'map'>[],
+  unknown: Unknown,
+  { catalog, repository, findings }: CheckContext,
+): Promise<void> {
+  if (objects.length === 0) return
   const owners = await catalog.objectOwners(objects.map(({ key }) => key))
-  const unknown: Unknown[] = []
   for (const [i, { owner, runId, attemptId }] of owners.entries()) {
-    const object = objects[i]!
-    const { key, size, parsed } = object
-    if (owner === 'none') unknown.push({ key, size, kind: parsed.kind, id: parsed.id })
+    const { key, size, parsed } = objects[i]!
+    if (owner === 'none') unknown[parsed.kind].set(parsed.id, size)
     if (owner !== 'ended') continue
     findings.add({
       code: 'object-of-ended-attempt',
       subject: key,
       runId,
-      message: `${size} bytes, of ${attemptId === null ? 'a range of the run' : `attempt ${attemptId}`}`,
+      message: `${size} bytes, of attempt ${attemptId}`,
       takeAway: async signal => {
+        // It cannot have got an owner; asking costs little beside a lost backup.
         const [again] = await catalog.objectOwners([key])
-        if (again?.owner !== 'ended') return false
+        if (again?.owner === 'kept' || again?.owner === 'live') return false
         await repository.store.delete([key], { signal })
         if (runId !== null) await catalog.objectsSwept([{ key, runId }])
         return true
       },
     })
   }
-  return unknown
 }
 
-async function checkRoots(objects: readonly Of<'root'>[], { catalog, repository, findings }: CheckContext): Promise<Unknown[]> {
-  if (objects.length === 0) return []
+/** Of runs that ended long ago the catalog keeps only which tries were accepted: they are gone through once, beside all that is not known yet. */
+async function checkCompacted(unknown: Unknown, { catalog, repository, findings, signal }: CheckContext): Promise<void> {
+  if (unknown.pack.count + unknown.map.count === 0) return
+  for await (const { runId, ended, attemptIds } of allOf(after => catalog.compactedAttempts(after))) {
+    signal.throwIfAborted()
+    const ids = Buffer.from(attemptIds, 'base64')
+    for (let at = 0; at + ATTEMPT_BYTES <= ids.length; at += ATTEMPT_BYTES) {
+      for (const [kind, keyOf] of BLOCK_KEYS) {
+        const objects = unknown[kind].forgetOf(ids.readUInt32BE(at), ids.readUInt32BE(at + 4), ids.readUInt32BE(at + 8))
+        if (!ended) continue
+        for (const { id, size } of objects) {
+          const key = keyOf(id)
+          findings.add({
+            code: 'object-of-ended-attempt',
+            subject: key,
+            runId,
+            message: `${size} bytes, of a backup that ended without a point`,
+            takeAway: async stop => {
+              await repository.store.delete([key], { signal: stop })
+              return true
+            },
+          })
+        }
+      }
+    }
+  }
+}
+
+async function checkRoots(
+  objects: readonly Of<'root'>[],
+  unknown: Unknown,
+  { catalog, repository, findings }: CheckContext,
+): Promise<void> {
+  if (objects.length === 0) return
   const owners = await catalog.imageOwners(objects.map(({ parsed }) => parsed.imageId))
-  const unknown: Unknown[] = []
   for (const [i, { owner, runId, imageId }] of owners.entries()) {
     const { key, size } = objects[i]!
-    if (owner === 'none') unknown.push({ key, size, kind: 'root', id: imageId })
+    if (owner === 'none') unknown.root.set(imageId, size)
     if (owner !== 'ended') continue
     findings.add({
       code: 'root-of-failed-run',
@@ -95,7 +134,6 @@ async function checkRoots(objects: readonly Of<'root'>[], { catalog, repository,
       },
     })
   }
-  return unknown
 }
 
 /** The point of a manifest is sealed, or its run is under way, or it failed: then the images in the manifest say which run that was. */
@@ -143,12 +181,15 @@ async function checkManifests(objects: readonly Of<'manifest'>[], { catalog, rep
  * Packs, maps and roots that no run of this catalog wrote. What a restore point in the repository needs, of whatever catalog, is nobody's leak; and
  * nothing goes as long as not every one of them could be read.
  */
-async function checkUnknown(unknown: readonly Unknown[], before: ReadonlySet<string>, context: CheckContext): Promise<void> {
-  if (unknown.length === 0) return
+async function checkUnknown(unknown: Unknown, before: ReadonlySet<string>, context: CheckContext): Promise<void> {
+  if (unknown.pack.count + unknown.map.count + unknown.root.size === 0) return
   const { repository, findings } = context
-  const { objects, certain } = await unreferenced(unknown, context)
-  for (const { key, size, kind } of objects) {
-    const code = kind === 'root' ? 'root-of-unknown-owner' : 'object-of-unknown-owner'
+  const certain = await forgetReferenced(unknown, context)
+  for (const [kind, keyOf] of BLOCK_KEYS)
+    for (const { id, size } of unknown[kind].entries()) add('object-of-unknown-owner', keyOf(id), size)
+  for (const [imageId, size] of unknown.root) add('root-of-unknown-owner', rootKey(imageId), size)
+
+  function add(code: 'object-of-unknown-owner' | 'root-of-unknown-owner', key: string, size: number): void {
     const seenBefore = before.has(`${code} ${key}`)
     const why = certain ? (seenBefore ? '' : '; seen for the first time') : '; not every restore point could be read, so it may be needed'
     findings.add({

@@ -6,7 +6,7 @@ import { mapKey, packKey } from '@varve/repository'
 import type { CheckContext } from './check-context.ts'
 import { allOf } from './each-of.ts'
 import { judgePoint, manifestDifferences, rootDifferences } from './judge-point.ts'
-import type { PackSizes } from './pack-sizes.ts'
+import type { ObjectTable } from './object-table.ts'
 import { eachPack, newRefs, pagesOf } from './page-walk.ts'
 
 /**
@@ -15,7 +15,7 @@ import { eachPack, newRefs, pagesOf } from './page-walk.ts'
  *
  * @param sizes of all packs, from a listing that began after the points were sealed
  */
-export async function checkPoints(context: CheckContext, sizes: PackSizes): Promise<void> {
+export async function checkPoints(context: CheckContext, sizes: ObjectTable): Promise<void> {
   const { catalog, check, findings, signal } = context
   const previous = new Map<string, Root>()
   const suspects = new Set<string>()
@@ -69,7 +69,7 @@ async function checkRoot(point: PointFacts, image: PointImageFacts, { repository
 }
 
 interface PagesContext extends CheckContext {
-  readonly sizes: PackSizes
+  readonly sizes: ObjectTable
   /** Packs already asked for one by one. */
   readonly suspects: Set<string>
 }

@@ -1,29 +1,23 @@
 import type { PageRef, Root } from '@varve/block-map'
 import { errorReport } from '@varve/errors'
 import type { CheckContext } from './check-context.ts'
+import type { ObjectTable } from './object-table.ts'
 import { eachPack, newRefs, pagesOf } from './page-walk.ts'
 
-/** An object that this catalog knows nothing of. */
+/** Objects that this catalog knows nothing of: packs and maps by id, roots by image, with their sizes. */
 export interface Unknown {
-  readonly key: string
-  readonly size: number
-  readonly kind: 'pack' | 'map' | 'root'
-  /** Of the pack, map or image. */
-  readonly id: string
+  readonly pack: ObjectTable
+  readonly map: ObjectTable
+  readonly root: Map<string, number>
 }
 
 /**
- * Which of these objects does no restore point in the repository need? Every manifest there is followed, also those of points that the catalog does
- * not know: manifest -> roots -> maps -> packs. Pages are read only for the sake of packs, and those that the point before has too only once.
+ * Forget those that a restore point in the repository needs. Every manifest there is followed, also those of points that the catalog does not know: manifest ->
+ * roots -> maps -> packs. Pages are read only for the sake of packs, and those that the point before has too only once.
  *
- * @returns `certain`: everything could be read
+ * @returns whether everything could be read
  */
-export async function unreferenced(
-  unknown: readonly Unknown[],
-  { repository, log, signal }: CheckContext,
-): Promise<{ readonly objects: readonly Unknown[]; readonly certain: boolean }> {
-  const left = { pack: new Map<string, Unknown>(), map: new Map<string, Unknown>(), root: new Map<string, Unknown>() }
-  for (const object of unknown) left[object.kind].set(object.id, object)
+export async function forgetReferenced(unknown: Unknown, { repository, log, signal }: CheckContext): Promise<boolean> {
   let certain = true
   const previous = new Map<string, Root>()
   let vmId = ''
@@ -45,7 +39,7 @@ export async function unreferenced(
       if (manifest.vm.id !== vmId) previous.clear()
       vmId = manifest.vm.id
       for (const image of manifest.images) {
-        left.root.delete(image.imageId)
+        unknown.root.delete(image.imageId)
         await tryTo(async () => {
           const root = await repository.getRoot(image.rootKey, { signal })
           const refs = newRefs(root, previous.get(image.diskId))
@@ -55,14 +49,14 @@ export async function unreferenced(
       }
     })
   }
-  return { objects: [...left.pack.values(), ...left.map.values(), ...left.root.values()], certain }
+  return certain
 
   async function follow(refs: readonly PageRef[]): Promise<void> {
-    for (const { mapId } of refs) left.map.delete(mapId)
-    if (left.pack.size === 0) return
+    for (const { mapId } of refs) unknown.map.forget(mapId)
+    if (unknown.pack.count === 0) return
     for await (const answer of pagesOf(refs, repository, signal)) {
       if ('error' in answer) throw answer.error
-      for (const [packId] of eachPack(answer.page)) left.pack.delete(packId)
+      for (const [packId] of eachPack(answer.page)) unknown.pack.forget(packId)
     }
   }
 }

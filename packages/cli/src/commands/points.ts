@@ -1,5 +1,5 @@
-import type { Command } from 'commander'
-import type { Items, PointInfo } from '../api-types.ts'
+import { type Command, InvalidArgumentError } from 'commander'
+import type { PointInfo } from '../api-types.ts'
 import { findVm } from '../lookup.ts'
 import type { Session } from '../session.ts'
 import { formatTable } from '../table.ts'
@@ -13,13 +13,13 @@ export function pointsCommand(program: Command, session: Session): void {
     .summary('list restore points')
     .description('List restore points, newest first: all, or those of one VM.')
     .argument('[vm]', 'name, id or the beginning of the id')
+    .option('--limit <n>', 'at most that many', limit, 1000)
     .addOption(JSON_OPTION)
     .addHelpText('after', '\nExample:\n  varve points files-1\n  varve restore <POINT of that list>')
-    .action(async (text: string | undefined, options: { json?: true }) => {
+    .action(async (text: string | undefined, options: { limit: number; json?: true }) => {
       const api = session.api()
       const path = text === undefined ? '/v1/points' : `/v1/vms/${(await findVm(api, text)).id}/points`
-      const { items } = await api.get<Items<PointInfo>>(path)
-      const points = [...items].sort((a, b) => b.createdAt.localeCompare(a.createdAt))
+      const points = await api.list<PointInfo>(`${path}?limit=${Math.min(options.limit, 1000)}`, options.limit)
       if (options.json) return session.print(JSON.stringify(points, null, 2))
       if (points.length === 0) return session.remark('No restore points. Make one with: varve backup VM')
       const now = Date.now()
@@ -39,6 +39,12 @@ export function pointsCommand(program: Command, session: Session): void {
         ),
       )
     })
+}
+
+function limit(text: string): number {
+  const n = Number(text)
+  if (!Number.isInteger(n) || n < 1 || n > 1_000_000) throw new InvalidArgumentError('a whole number from 1 to 1000000 is needed')
+  return n
 }
 
 /** `full (first)`, `incremental`, or disk by disk where they differ. */

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import type { Items, VmInfo } from '../api-types.ts'
+import type { VmInfo } from '../api-types.ts'
 import { explain } from '../errors.ts'
 import { findVm, readVmsAgain } from '../lookup.ts'
 import type { Session } from '../session.ts'
@@ -21,7 +21,7 @@ export function vmCommand(program: Command, session: Session): void {
         const { code, message } = explain(error)
         session.remark(`${platform} could not be read: ${code}: ${message}`)
       }
-      const { items } = await session.api().get<Items<VmInfo>>('/v1/vms')
+      const items = await session.api().list<VmInfo>('/v1/vms')
       if (options.json) return session.print(JSON.stringify(items, null, 2))
       if (items.length === 0) return session.remark('No VMs. See: varve platform list')
       const now = Date.now()

@@ -1,6 +1,6 @@
 import type { ApiContext, App } from '../api-context.ts'
 import { pointAnswer } from '../public-answers.ts'
-import { IdempotencyHeaders, IdParams, listOf, refTo } from '../schemas/common.ts'
+import { IdempotencyHeaders, IdParams, pageAnswer, pageOf, refTo } from '../schemas/common.ts'
 import { errorAnswers } from '../schemas/error.ts'
 import { PointSchema, PointsQuery } from '../schemas/point.ts'
 import { RestoreBody, RunSchema } from '../schemas/run.ts'
@@ -13,10 +13,13 @@ export function pointRoutes(app: App, { catalog, watch, showRun }: ApiContext): 
         tags: ['points'],
         summary: 'List restore points, newest first',
         querystring: PointsQuery,
-        response: { 200: listOf(PointSchema), ...errorAnswers() },
+        response: { 200: pageOf(PointSchema), ...errorAnswers() },
       },
     },
-    async request => ({ items: (await catalog.listPoints(request.query.vmId)).map(pointAnswer) }),
+    async request => {
+      const { vmId, ...page } = request.query
+      return pageAnswer(await catalog.listPoints(vmId, page), page.limit, pointAnswer)
+    },
   )
 
   app.get(

@@ -1,5 +1,5 @@
 import type { ApiContext, App } from '../api-context.ts'
-import { IdParams, listOf, refTo } from '../schemas/common.ts'
+import { IdParams, pageAnswer, pageOf, refTo } from '../schemas/common.ts'
 import { errorAnswers } from '../schemas/error.ts'
 import { RunSchema, RunsQuery } from '../schemas/run.ts'
 
@@ -22,10 +22,10 @@ export function runRoutes(app: App, { catalog, watch, showRun }: ApiContext): vo
         tags: ['runs'],
         summary: 'List runs, newest first',
         querystring: RunsQuery,
-        response: { 200: listOf(RunSchema), ...errorAnswers() },
+        response: { 200: pageOf(RunSchema), ...errorAnswers() },
       },
     },
-    async request => ({ items: (await catalog.listRuns(request.query)).map(showRun) }),
+    async request => pageAnswer(await catalog.listRuns(request.query), request.query.limit, showRun),
   )
 
   app.get(

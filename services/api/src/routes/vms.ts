@@ -1,10 +1,10 @@
 import type { ApiContext, App } from '../api-context.ts'
 import { pointAnswer, vmAnswer } from '../public-answers.ts'
-import { IdempotencyHeaders, IdParams, listOf, refTo } from '../schemas/common.ts'
+import { IdempotencyHeaders, IdParams, pageAnswer, pageOf, refTo } from '../schemas/common.ts'
 import { errorAnswers } from '../schemas/error.ts'
-import { PointSchema } from '../schemas/point.ts'
+import { PointSchema, PointsOfVmQuery } from '../schemas/point.ts'
 import { BackupBody, RunSchema } from '../schemas/run.ts'
-import { VmSchema } from '../schemas/vm.ts'
+import { VmSchema, VmsQuery } from '../schemas/vm.ts'
 
 export function vmRoutes(app: App, { catalog, inventory, watch, showRun }: ApiContext): void {
   app.get(
@@ -12,14 +12,17 @@ export function vmRoutes(app: App, { catalog, inventory, watch, showRun }: ApiCo
     {
       schema: {
         tags: ['vms'],
-        summary: 'List VMs of all platforms',
+        summary: 'List VMs of all platforms, by name',
         description: 'A list that is old is read again from the platform; one that is slow to answer shows at the next look.',
-        response: { 200: listOf(VmSchema), ...errorAnswers() },
+        querystring: VmsQuery,
+        response: { 200: pageOf(VmSchema), ...errorAnswers() },
       },
     },
-    async () => {
-      await inventory.refresh()
-      return { items: (await catalog.listVms()).map(vmAnswer) }
+    async request => {
+      const page = request.query
+      // Reading the platforms in the middle of a list would only make it older.
+      if (page.after === undefined) await inventory.refresh()
+      return pageAnswer(await catalog.listVms(page), page.limit, vmAnswer)
     },
   )
 
@@ -43,13 +46,14 @@ export function vmRoutes(app: App, { catalog, inventory, watch, showRun }: ApiCo
         tags: ['vms'],
         summary: 'Restore points of a VM, newest first',
         params: IdParams,
-        response: { 200: listOf(PointSchema), ...errorAnswers({ 404: 'No such VM.' }) },
+        querystring: PointsOfVmQuery,
+        response: { 200: pageOf(PointSchema), ...errorAnswers({ 404: 'No such VM.' }) },
       },
     },
     async request => {
       // An unknown VM is told as such, instead of as one without points.
       await catalog.getVm(request.params.id)
-      return { items: (await catalog.listPoints(request.params.id)).map(pointAnswer) }
+      return pageAnswer(await catalog.listPoints(request.params.id, request.query), request.query.limit, pointAnswer)
     },
   )
 

@@ -1,3 +1,4 @@
+import { pageEnd } from '@varve/catalog-client'
 import { type Static, Type } from '@varve/runtime'
 
 export const Id = Type.String({ format: 'uuid', description: 'UUID', examples: ['0f8b6c1e-7d7c-4f4e-9a55-1f2f0c9b8a11'] })
@@ -17,7 +18,8 @@ export const IdempotencyHeaders = Type.Object({
       minLength: 1,
       maxLength: 200,
       pattern: '^[\\x21-\\x7e]+$',
-      description: 'Any unique text. Repeating the request with the same key gives the same run instead of a second one.',
+      description:
+        'Any unique text. Repeating the request with the same key gives the same run instead of a second one. A key is remembered for 30 days.',
       examples: ['nightly-2026-11-22-files-1'],
     }),
   ),
@@ -28,7 +30,32 @@ export function refTo<S extends Parameters<typeof Type.Array>[0]>(schema: S) {
   return Type.Unsafe<Static<S>>({ $ref: `${(schema as { $id?: string }).$id}#` })
 }
 
-/** Lists are objects, so that paging can be added without breaking anyone. */
+/** A whole list. */
 export function listOf<S extends Parameters<typeof Type.Array>[0]>(schema: S) {
   return Type.Object({ items: Type.Array(refTo(schema)) })
+}
+
+/** Part of a list that has no end worth waiting for. */
+export function pageOf<S extends Parameters<typeof Type.Array>[0]>(schema: S) {
+  return Type.Object({
+    items: Type.Array(refTo(schema)),
+    next: nullable(Type.String({ description: 'Give it as `after` for the items behind these; null: there are no more.' })),
+  })
+}
+
+/** What asks for a page: its size, and where it begins. */
+export function pageQuery(limit: number, most: number) {
+  return {
+    limit: Type.Integer({ minimum: 1, maximum: most, default: limit }),
+    after: Type.Optional(Type.String({ minLength: 1, maxLength: 8192, description: '`next` of the page before' })),
+  }
+}
+
+/** One page as an answer. */
+export function pageAnswer<Item extends Parameters<typeof pageEnd>[0][number], Answer>(
+  items: readonly Item[],
+  limit: number,
+  answer: (item: Item) => Answer,
+): { items: Answer[]; next: string | null } {
+  return { items: items.map(answer), next: pageEnd(items, limit) }
 }

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@varve/runtime'
-import { Bytes, Id, nullable, Time } from './common.ts'
+import { Bytes, Id, nullable, pageQuery, Time } from './common.ts'
 
 const PointImage = Type.Object({
   imageId: Id,
@@ -35,4 +35,6 @@ export const PointSchema = Type.Object(
 )
 export type PointAnswer = Static<typeof PointSchema>
 
-export const PointsQuery = Type.Object({ vmId: Type.Optional(Id) }, { additionalProperties: false })
+const page = pageQuery(500, 1000)
+export const PointsQuery = Type.Object({ vmId: Type.Optional(Id), ...page }, { additionalProperties: false })
+export const PointsOfVmQuery = Type.Object(page, { additionalProperties: false })

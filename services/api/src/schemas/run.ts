@@ -1,6 +1,6 @@
 import { PRIORITIES, type Priority, RANGE_TIMES, type RangeTime, RUN_STATES, type RunState } from '@varve/catalog-client'
 import { type Static, Type } from '@varve/runtime'
-import { Bytes, Id, nullable, Time } from './common.ts'
+import { Bytes, Id, nullable, pageQuery, Time } from './common.ts'
 
 const Totals = Type.Object(
   {
@@ -128,7 +128,7 @@ export const RunsQuery = Type.Object(
     vmId: Type.Optional(Id),
     kind: Type.Optional(Type.Union([Type.Literal('backup'), Type.Literal('restore')])),
     active: Type.Optional(Type.Boolean({ description: 'true: only runs that have not ended; false: only those that have' })),
-    limit: Type.Integer({ minimum: 1, maximum: 500, default: 50 }),
+    ...pageQuery(50, 500),
   },
   { additionalProperties: false },
 )

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@varve/runtime'
-import { Bytes, Id, nullable, Time } from './common.ts'
+import { Bytes, Id, nullable, pageQuery, Time } from './common.ts'
 
 export const VmSchema = Type.Object(
   {
@@ -23,3 +23,5 @@ export const VmSchema = Type.Object(
   { $id: 'Vm', title: 'Vm' },
 )
 export type VmAnswer = Static<typeof VmSchema>
+
+export const VmsQuery = Type.Object(pageQuery(1000, 1000), { additionalProperties: false })

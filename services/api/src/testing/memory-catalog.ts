@@ -10,9 +10,11 @@ import {
   ENDED_STATES,
   type Finding,
   type NewPlatform,
+  type PageRequest,
   type Platform,
   type PlatformLimits,
   type PlatformWithCredentials,
+  placeAfter,
   type RestoreOptions,
   type RestorePoint,
   type Run,
@@ -20,6 +22,13 @@ import {
   type SeenVm,
   type Vm,
 } from '@varve/catalog-client'
+
+const order = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
+
+function pageFrom<Item extends Parameters<typeof placeAfter>[0]>(all: readonly Item[], { limit = 1000, after }: PageRequest = {}): Item[] {
+  const from = after === undefined ? 0 : all.findIndex(item => placeAfter(item) === after) + 1
+  return all.slice(from, from + limit)
+}
 
 const NO_TOTALS = { planned: 0, read: 0, written: 0, unchanged: 0, zero: 0, rangesTotal: 0, rangesDone: 0 }
 
@@ -83,8 +92,12 @@ export class MemoryCatalog {
       this.vms.set(id, { id, platformId, ...vm, seenAt: new Date().toISOString() })
     }
   }
-  async listVms(): Promise<Vm[]> {
-    return Promise.all([...this.vms.keys()].map(id => this.getVm(id)))
+  async listVms(page?: PageRequest): Promise<Vm[]> {
+    const all = await Promise.all([...this.vms.keys()].map(id => this.getVm(id)))
+    return pageFrom(
+      all.sort((a, b) => order(a.name, b.name) || order(a.id, b.id)),
+      page,
+    )
   }
   async getVm(id: string): Promise<Vm> {
     const points = await this.listPoints(id)
@@ -143,8 +156,8 @@ export class MemoryCatalog {
     return run
   }
 
-  async listRuns(filter: { vmId?: string; kind?: RunKind; active?: boolean; limit?: number } = {}): Promise<Run[]> {
-    return [...this.runs.values()]
+  async listRuns(filter: PageRequest & { vmId?: string; kind?: RunKind; active?: boolean } = {}): Promise<Run[]> {
+    const all = [...this.runs.values()]
       .filter(
         run =>
           (filter.vmId === undefined || run.vmId === filter.vmId) &&
@@ -152,7 +165,7 @@ export class MemoryCatalog {
           (filter.active === undefined || filter.active !== ENDED_STATES.includes(run.state)),
       )
       .reverse()
-      .slice(0, filter.limit ?? 100)
+    return pageFrom(all, { limit: 100, ...filter })
   }
   async getRun(id: string): Promise<Run> {
     return found(this.runs, id, 'run')
@@ -172,10 +185,12 @@ export class MemoryCatalog {
     return found(this.runs, id, 'run').paused ? this.change(id, { paused: false }) : found(this.runs, id, 'run')
   }
 
-  async listPoints(vmId?: string): Promise<RestorePoint[]> {
-    return [...this.points.values()]
-      .filter(point => vmId === undefined || point.vmId === vmId)
-      .sort((a, b) => b.createdAt.localeCompare(a.createdAt))
+  async listPoints(vmId?: string, page?: PageRequest): Promise<RestorePoint[]> {
+    const all = [...this.points.values()].filter(point => vmId === undefined || point.vmId === vmId)
+    return pageFrom(
+      all.sort((a, b) => order(b.createdAt, a.createdAt) || order(b.id, a.id)),
+      page,
+    )
   }
   async getPoint(id: string): Promise<RestorePoint> {
     return found(this.points, id, 'restore point')

@@ -19,46 +19,46 @@ export async function releaseRuns(sql: Sql, runIds: readonly string[]): Promise<
 }
 
 /**
- * The next ranges of images. Their runs are not locked: whoever takes a range looks at its run. The planner cannot know that the limit is small and would rather
- * sort all ranges of an image; the index has them in order.
+ * The next ranges of images. Their runs are not locked: whoever takes a range looks at its run. Two statements, because the planner must know how few rows
+ * are changed: joined to what it guesses, it reads the whole table.
  */
 export async function queueRanges(sql: Sql, due: readonly RangesToQueue[]): Promise<void> {
   if (due.length === 0) return
-  await sql.query(`set local enable_sort = off`)
-  await sql.query(`set local enable_bitmapscan = off`)
+  const { rows } = await sql.query<{ id: string }>(
+    `select g.id from jsonb_to_recordset($1::jsonb) as w ("imageId" uuid, count integer) cross join lateral (
+       select id from varve.ranges where image_id = w."imageId" and state = 'planned' order by index limit w.count for no key update skip locked) g`,
+    [JSON.stringify(due)],
+  )
   await sql.query(
-    `with due as materialized (
-       select g.id from jsonb_to_recordset($1::jsonb) as w ("imageId" uuid, count integer)
-         cross join lateral (
-           select id from varve.ranges where image_id = w."imageId" and state = 'planned' order by index limit w.count for no key update skip locked) g),
-     queued as (
+    `with queued as (
        update varve.ranges set state = 'queued', jobs = jobs + 1, queued_at = now(), touched_at = now()
-        where id in (select id from due) and state = 'planned' returning id, run_id, image_id, index, jobs),
+        where id = any ($1) and state = 'planned' returning id, run_id, image_id, index, jobs),
      counted as (
        update varve.images i set ranges_queued = ranges_queued + q.count
          from (select image_id, count(*) as count from queued group by image_id) q where i.id = q.image_id)
      insert into varve.outbox (job, run_id, range_id, number)
        select ${jobOf(RANGE_JOB, 'r.kind')}, q.run_id, q.id, q.jobs - 1 from queued q join varve.runs r on r.id = q.run_id order by q.index, q.image_id`,
-    [JSON.stringify(due)],
+    [rows.map(row => row.id)],
   )
 }
 
-/** Another job for ranges that have one already. `extra`: somebody works on it. */
+/** Another job for ranges that have one already; those that a report is about at this moment need none. `extra`: somebody works on it. */
 export async function queueAgain(sql: Sql, rangeIds: readonly string[], extra: boolean): Promise<string[]> {
   if (rangeIds.length === 0) return []
-  const { rows } = await sql.query<{ id: string }>(
-    `with due as (
-       select id from varve.ranges where id = any ($1) and state = 'queued' for no key update skip locked),
-     queued as (
-       update varve.ranges set jobs = jobs + 1, queued_at = now(), touched_at = now(), extra_jobs = extra_jobs + $2
-        where id in (select id from due) returning id, run_id, jobs),
-     told as (
-       insert into varve.outbox (job, run_id, range_id, number)
-         select ${jobOf(RANGE_JOB, 'r.kind')}, q.run_id, q.id, q.jobs - 1 from queued q join varve.runs r on r.id = q.run_id)
-     select id from queued`,
-    [rangeIds, extra ? 1 : 0],
+  const due = await sql.query<{ id: string }>(
+    `select id from varve.ranges where id = any ($1) and state = 'queued' for no key update skip locked`,
+    [rangeIds],
   )
-  return rows.map(row => row.id)
+  const ids = due.rows.map(row => row.id)
+  await sql.query(
+    `with queued as (
+       update varve.ranges set jobs = jobs + 1, queued_at = now(), touched_at = now(), extra_jobs = extra_jobs + $2
+        where id = any ($1) returning id, run_id, jobs)
+     insert into varve.outbox (job, run_id, range_id, number)
+       select ${jobOf(RANGE_JOB, 'r.kind')}, q.run_id, q.id, q.jobs - 1 from queued q join varve.runs r on r.id = q.run_id`,
+    [ids, extra ? 1 : 0],
+  )
+  return ids
 }
 
 /** SQL for the job of a run's kind. */

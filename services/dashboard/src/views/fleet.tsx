@@ -1,6 +1,6 @@
 import type { Items, RunInfo, VmInfo } from '../api-types.ts'
 import { age, bytes } from '../format.ts'
-import { useGet, useLive, useNow } from '../live.ts'
+import { useGet, useList, useLive, useNow } from '../live.ts'
 import { Heading } from '../parts/heading.tsx'
 import { ProgressBar } from '../parts/progress-bar.tsx'
 import { RunsTable, upToDate } from '../parts/runs-table.tsx'
@@ -12,7 +12,7 @@ const RUNS_SHOWN = 12
 
 export function FleetView() {
   const live = useLive()
-  const vms = useGet<Items<VmInfo>>('/v1/vms', [live.ended])
+  const vms = useList<VmInfo>('/v1/vms', [live.ended])
   const fetched = useGet<Items<RunInfo>>('/v1/runs?limit=200', [live.ended])
   const runs = upToDate(fetched.value?.items ?? [], live.runs, () => true)
   const error = vms.error ?? fetched.error
@@ -20,7 +20,7 @@ export function FleetView() {
     <>
       <Heading title="Fleet">Fleet</Heading>
       {error === undefined ? null : <Trouble code={error.code} message={error.message} help={error.help} />}
-      {vms.value === undefined ? <Waiting failed={error !== undefined} /> : <Vms vms={vms.value.items} runs={runs} />}
+      {vms.value === undefined ? <Waiting failed={error !== undefined} /> : <Vms vms={vms.value} runs={runs} />}
       {runs.length === 0 ? null : <RunsTable caption="Latest runs" runs={runs.slice(0, RUNS_SHOWN)} />}
     </>
   )

@@ -1,7 +1,7 @@
 import { post } from '../api.ts'
 import type { Items, PointInfo, RunInfo, VmInfo } from '../api-types.ts'
 import { bytes } from '../format.ts'
-import { useGet, useLive } from '../live.ts'
+import { useGet, useList, useLive } from '../live.ts'
 import { ActionButton } from '../parts/action-button.tsx'
 import { ChainStrata } from '../parts/chain-strata.tsx'
 import { Heading } from '../parts/heading.tsx'
@@ -12,7 +12,7 @@ import { runLink } from '../route.ts'
 export function VmView({ id }: { id: string }) {
   const live = useLive()
   const vm = useGet<VmInfo>(`/v1/vms/${id}`, [live.ended])
-  const points = useGet<Items<PointInfo>>(`/v1/vms/${id}/points`, [live.ended])
+  const points = useList<PointInfo>(`/v1/vms/${id}/points`, [live.ended])
   const fetched = useGet<Items<RunInfo>>(`/v1/runs?vmId=${id}&limit=10`, [live.ended])
   const runs = upToDate(fetched.value?.items ?? [], live.runs, run => run.vmId === id).slice(0, 10)
   const error = vm.error ?? points.error ?? fetched.error
@@ -22,7 +22,7 @@ export function VmView({ id }: { id: string }) {
       <Heading title={name}>{name}</Heading>
       {error === undefined ? null : <Trouble code={error.code} message={error.message} help={error.help} />}
       {vm.value === undefined ? null : <About vm={vm.value} busy={runs.some(({ endedAt }) => endedAt === null)} />}
-      {points.value === undefined ? null : <ChainStrata points={points.value.items} />}
+      {points.value === undefined ? null : <ChainStrata points={points.value} />}
       {runs.length === 0 ? null : <RunsTable caption="Runs of this VM" runs={runs} withVm={false} />}
     </>
   )
