@@ -241,7 +241,9 @@ test('sweeping all the while a backup runs, is cancelled and runs again takes no
   // What has no owner that is known goes at the second look.
   for (let look = 0; look < 2; look++) await check('leaks', true)
   expect((await check('all', false)).findings).toEqual([])
-  expect(found.filter(code => !/^(object|root|manifest|snapshot|lease)-of-.* swept$|^object-of-unknown-owner$/.test(code))).toEqual([])
+  expect(
+    found.filter(code => !/^(object-of-ended-attempt|(root|manifest)-of-failed-run|(snapshot|lease)-of-ended-run) swept$/.test(code)),
+  ).toEqual([])
   const points = (await system.api<{ items: { id: string }[] }>('GET', `/v1/points?vmId=${vmId}`)).items
   const newest = await system.restore(points[0]!.id, { target: 'new-vm', name: 'app-again', powerOn: true })
   expect(newest, JSON.stringify(newest)).toMatchObject({ state: 'succeeded' })

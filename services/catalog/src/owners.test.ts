@@ -90,10 +90,14 @@ test('what was reported is live, then kept once sealed, and nobody may sweep it'
   const [kept] = await t.catalog.runObjects(runId)
   expect(await owner(kept!.key)).toBe('kept')
   // Even when its own point is gone: later ones may name it.
-  await t.sql.query(
-    `set session_replication_role = replica; delete from varve.restore_points where run_id = '${runId}'; set session_replication_role = default`,
-  )
+  const elsewhere = randomUUID()
+  const move = (from: string, to: string): Promise<unknown> =>
+    t.sql.query(
+      `set session_replication_role = replica; update varve.restore_points set run_id = '${to}' where run_id = '${from}'; set session_replication_role = default`,
+    )
+  await move(runId, elsewhere)
   expect(await owner(kept!.key)).toBe('kept')
+  await move(elsewhere, runId)
   await t.catalog.objectsSwept([{ key: kept!.key, runId }])
   expect(await t.catalog.runObjects(runId)).toHaveLength(4)
 
@@ -143,8 +147,26 @@ test('roots: of a sealed point, of a run under way, of one that failed, of nobod
 
 test('points come in pages, by VM and oldest first, with what their parents say; only those sealed before the check', async () => {
   const vms = [await addVm(t.catalog), await addVm(t.catalog)]
-  const made: string[][] = [[], []]
-  for (let n = 0; n < 60; n++) for (const [i, vmId] of vms.entries()) made[i]!.push((await sealedBackup(t, vmId, 1)).pointId)
+  for (const vmId of vms) for (let n = 0; n < 2; n++) await sealedBackup(t, vmId, 1)
+  // Copies of the second and of its run, each a microsecond after the one before: 60 a VM.
+  await t.sql.query(
+    `set session_replication_role = replica;
+     create temporary table copies as select p.*, n, gen_random_uuid() as new_run from varve.restore_points p cross join generate_series(1, 58) n
+       where parent_id is not null and vm_id in ('${vms.join("','")}');
+     insert into varve.runs (id, kind, vm_id, platform_id, state, outcome, options, ended_at)
+       select new_run, 'backup', c.vm_id, r.platform_id, r.state, r.outcome, r.options, r.ended_at from copies c join varve.runs r on r.id = c.run_id;
+     insert into varve.restore_points (id, vm_id, run_id, chain_id, parent_id, created_at, sealed_at, checkpoint_id, manifest_key, stored)
+       select gen_random_uuid(), vm_id, new_run, chain_id, parent_id, created_at, sealed_at + n * interval '1 microsecond', checkpoint_id, manifest_key, stored from copies;
+     set session_replication_role = default`,
+  )
+  const made: string[][] = []
+  for (const vmId of vms) {
+    const { rows } = await t.sql.query<{ id: string }>(`select id from varve.restore_points where vm_id = $1 order by sealed_at, id`, [
+      vmId,
+    ])
+    made.push(rows.map(({ id }) => id))
+  }
+  expect(made.map(ids => ids.length)).toEqual([60, 60])
   const check = await t.catalog.createCheck({ scope: 'all', sweep: false })
   const late = await sealedBackup(t, vms[0]!, 1)
   const told: { id: string; vmId: string }[] = []
@@ -158,7 +180,9 @@ test('points come in pages, by VM and oldest first, with what their parents say;
   for (const [i, vmId] of vms.entries()) expect(told.filter(point => point.vmId === vmId).map(({ id }) => id)).toEqual(made[i])
   expect(told.map(({ id }) => id)).not.toContain(late.pointId)
   expect(new Set(told.map(({ id }) => id)).size).toBe(told.length)
-  const [point] = (await t.catalog.pointFacts(check.id, null)).items.filter(({ parentId }) => parentId !== null)
+  const [point] = (await t.catalog.pointFacts(check.id, null)).items.filter(
+    ({ parentId, images }) => parentId !== null && images.length > 0,
+  )
   expect(point).toMatchObject({
     parentVmId: point?.vmId,
     imagesOfRun: 1,
