@@ -186,23 +186,38 @@ test('a VM of a failed restore that somebody turned on is not deleted', async ()
   const restore = await cancelled('restore')
   const vm = await system.driver.createVm(vmConfig('in use', DISKS), 'in use', restore.id)
   await system.driver.power(vm, 'on')
-  expect(told(await check('leaks', true))).toEqual(['vm-of-failed-restore'])
+  const { findings } = await check('leaks', true)
+  // Not even tried: the platform might do it.
+  expect(findings).toMatchObject([{ code: 'vm-of-failed-restore', swept: false, message: expect.not.stringContaining('taken away') }])
   await system.driver.power(vm, 'off')
   expect(told(await check('leaks', true))).toEqual(['vm-of-failed-restore swept'])
   expect(await vmNames()).toEqual(['app-1'])
 })
 
 test('an object of an unknown owner goes at the second look that was asked for, unless a restore point in the repository needs it', async () => {
+  // Of an old run the catalog keeps only which tries were accepted.
+  const { rows } = await sql.query<{ key: string }>(`select key from varve.objects where run_id = $1`, [first.id])
+  expect(rows.length).toBeGreaterThan(1)
+  await sql.query(
+    `insert into varve.run_attempts select run_id, string_agg(decode(id, 'hex'), '') from varve.attempts where run_id = $1 and outcome = 'accepted' group by 1`,
+    [first.id],
+  )
+  for (const table of ['objects', 'attempts']) await sql.query(`delete from varve.${table} where run_id = $1`, [first.id])
+  // What no point needs is kept all the same: retention is not a matter of checks. What a run without a point stored is not.
+  const useless = packKey(`${rows[0]!.key.slice(-32, -8)}ffffffff`)
+  const failed = randomUUID().replaceAll('-', '').slice(0, 24)
+  await sql.query(`insert into varve.run_attempts values ($1, decode($2, 'hex'))`, [(await cancelled('backup')).id, failed])
+  for (const key of [useless, packKey(`${failed}00000000`)]) await repository.store.put(key, Buffer.alloc(100))
+  expect(told(await check('leaks', true))).toEqual(['object-of-ended-attempt swept'])
+  expect((await objects()).has(useless)).toBe(true)
+  await repository.store.delete([useless])
+
+  // The catalog forgets that as well, as if another one had written what its point needs.
+  await sql.query(`delete from varve.run_attempts`)
   const id = randomUUID().replaceAll('-', '')
   await repository.store.put(packKey(id), Buffer.alloc(100))
   const orphan = randomUUID()
   await repository.putRoot({ imageId: orphan, diskSize: MiB, blockSize: 262_144, pages: [] })
-  // The catalog forgets what it knew of a pack that its point needs: as if another one had written it.
-  const { rows } = await sql.query<{ key: string }>(`delete from varve.objects where run_id = $1 and kind = 'pack' returning key`, [
-    first.id,
-  ])
-  await sql.query(`delete from varve.attempts where run_id = $1`, [first.id])
-  expect(rows.length).toBeGreaterThan(0)
   const unknown = ['object-of-unknown-owner', 'root-of-unknown-owner']
   expect(told(await check('leaks', true))).toEqual(unknown)
   expect((await objects()).has(packKey(id))).toBe(true)

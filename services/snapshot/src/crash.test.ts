@@ -244,6 +244,29 @@ test('sealing crashed at any step makes the same point, once', async () => {
   }
 })
 
+test('sealing crashed at any step of a run that then fails leaves neither manifest nor root, whoever comes last', async () => {
+  for (const again of [false, true]) {
+    for (let n = 1; ; n++) {
+      const world = await storyWorld({ kind: 'backup' })
+      const before = [...world.store.objects.keys()]
+      await prepareBackup(RUN_ID, world.deps, signal)
+      world.catalog.run = { ...world.catalog.run, state: 'sealing' }
+      if (!(await crashAt(n, sealRestorePoint, world)) || world.catalog.sealed !== null) break
+      await world.catalog.failRun(RUN_ID, { code: 'STORE_FULL', message: 'full', retryable: false })
+      await finishInTheEnd(world)
+      if (again) await sealRestorePoint(RUN_ID, world.deps, signal)
+      expect([...world.store.objects.keys()], `crash at step ${n}`).toEqual(before)
+      expect(world.catalog.run.resources).toEqual({
+        snapshotName: null,
+        snapshotId: null,
+        leaseId: null,
+        leaseToken: null,
+        createdVmId: null,
+      })
+    }
+  }
+})
+
 test('finishing crashed at any step ends the run and leaves nothing', async () => {
   for (let n = 1; ; n++) {
     const world = await storyWorld({ kind: 'backup' })
