@@ -130,6 +130,7 @@ const TASKS = {
   demo: () => become(process.execPath, [join(root, 'packages', 'cli', 'bin', 'varve.mjs'), 'demo', ...args]),
   cluster: () => become(process.execPath, [join(root, 'packages', 'cli', 'bin', 'varve.mjs'), 'cluster', ...args]),
   test: () => become(tool('vitest'), ['run', ...args]),
+  faults: () => become(process.execPath, [join(root, 'test', 'dist', 'fault', 'main.js'), ...args]),
   bench: () => become(process.execPath, [join(root, 'test', 'dist', 'bench', 'bench.js'), ...args]),
   scale: () => become(process.execPath, [join(root, 'test', 'dist', 'bench', 'scale', 'scale.js'), ...args]),
   build: () => {},

@@ -139,8 +139,6 @@ create table varve.images (
   constraint images_run_id_id_key UNIQUE (run_id, id)
 );
 
-CREATE TRIGGER images_dispatch AFTER UPDATE OF ranges_done ON varve.images FOR EACH ROW WHEN ((old.ranges_done <> new.ranges_done)) EXECUTE FUNCTION notify_dispatch('ranges');
-
 create table varve.objects (
   range_id uuid not null,
   run_id uuid not null,
@@ -385,7 +383,7 @@ CREATE TRIGGER runs_dispatch_added AFTER INSERT ON varve.runs FOR EACH ROW EXECU
 
 CREATE TRIGGER runs_keep_last_lease BEFORE UPDATE OF lease_id ON varve.runs FOR EACH ROW EXECUTE FUNCTION keep_last_lease();
 
-CREATE TRIGGER runs_notify AFTER INSERT OR UPDATE ON varve.runs FOR EACH ROW EXECUTE FUNCTION notify_run();
+CREATE TRIGGER runs_notify AFTER INSERT OR UPDATE OF state, outcome, notes, cancel_requested, paused, priority, released_at, target_platform_vm_id ON varve.runs FOR EACH ROW EXECUTE FUNCTION notify_run();
 
 CREATE CONSTRAINT TRIGGER runs_success_is_sealed AFTER INSERT OR UPDATE ON varve.runs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (((new.kind = 'backup'::text) AND (new.outcome = 'succeeded'::text))) EXECUTE FUNCTION check_success_is_sealed();
 
@@ -409,6 +407,8 @@ create table varve.vms (
   seen_at timestamp with time zone not null default now(),
   host_id text,
   points integer not null default 0,
+  last_point_id uuid,
+  last_point_at timestamp(3) with time zone,
   constraint vms_host_id_check CHECK ((length(host_id) <= 200)),
   constraint vms_points_check CHECK ((points >= 0)),
   constraint vms_platform_id_fkey FOREIGN KEY (platform_id) REFERENCES platforms(id) ON DELETE CASCADE,
@@ -480,9 +480,12 @@ CREATE OR REPLACE FUNCTION varve.count_points()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
+declare
+  of_vm uuid := case tg_op when 'INSERT' then new.vm_id else old.vm_id end;
 begin
-  update varve.vms set points = points + case tg_op when 'INSERT' then 1 else -1 end
-   where id = case tg_op when 'INSERT' then new.vm_id else old.vm_id end;
+  update varve.vms v set points = points + case tg_op when 'INSERT' then 1 else -1 end, (last_point_id, last_point_at) = (
+      select p.id, p.created_at from varve.restore_points p where p.vm_id = of_vm order by p.sealed_at desc limit 1)
+   where v.id = of_vm;
   return null;
 end $function$
 ;
@@ -524,7 +527,6 @@ CREATE OR REPLACE FUNCTION varve.notify_run()
  LANGUAGE plpgsql
 AS $function$
 begin
-  if tg_op = 'UPDATE' and new.compacted_at is distinct from old.compacted_at then return null; end if;
   perform pg_notify('varve_changes', new.id::text);
   return null;
 end $function$

@@ -1,6 +1,6 @@
 import { MiB } from '@varve/runtime'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { noise } from '../support/pattern.ts'
+import { exportHash, noise } from '../support/pattern.ts'
 import { type System, startSystem, vmConfig } from '../support/system.ts'
 
 /** What a platform can do wrong, scripted in the reference platform; what the user must see; nothing may be left behind. */
@@ -82,6 +82,27 @@ describe('changed areas that cannot be true lead to a full of that disk, and it 
     const run = await system.backup(vmId)
     expect(run, JSON.stringify(run)).toMatchObject({ state: 'succeeded' })
     expect(run.images[0]).toMatchObject({ kind: 'full', reason: 'cbt-expired' })
+    await guestWrites()
+    expect((await system.backup(vmId)).images[0]).toMatchObject({ kind: 'incremental', reason: null })
+  })
+})
+
+describe('another disk in the slot of one, which the platform tracks on as if it were the same', () => {
+  test('a full of that disk, byte for byte; one more, then incrementals again', async () => {
+    await guestWrites()
+    await system.backup(vmId)
+    await system.platformCall('POST', '/varve-test/replace-disk', { vm_id: platformVmId, disk_id: 'virtio0' })
+    await guestWrites()
+    const run = await system.backup(vmId)
+    expect(run, JSON.stringify(run)).toMatchObject({ state: 'succeeded' })
+    expect(run.images[0]).toMatchObject({ kind: 'full', reason: 'disk-replaced' })
+    const restore = await system.restore(run.restorePointId!, { target: 'new-vm', name: 'replaced', powerOn: true })
+    const disks = await Promise.all([platformVmId, restore.targetPlatformVmId!].map(id => system.guest(id, 'virtio0')))
+    const [live, restored] = [await exportHash(disks[0]!), await exportHash(disks[1]!)]
+    for (const disk of disks) await disk.close()
+    expect(restored).toBe(live)
+    await guestWrites()
+    expect((await system.backup(vmId)).images[0]).toMatchObject({ kind: 'full', reason: 'cbt-enabled-now' })
     await guestWrites()
     expect((await system.backup(vmId)).images[0]).toMatchObject({ kind: 'incremental', reason: null })
   })

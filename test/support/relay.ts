@@ -10,7 +10,8 @@ export interface Relay {
   cut(): Promise<void>
 }
 
-export async function makeRelay(target: NetConnectOpts): Promise<Relay> {
+/** `target`: asked at each connection when it is a function, so that a server may move. */
+export async function makeRelay(target: NetConnectOpts | (() => NetConnectOpts)): Promise<Relay> {
   const port = await freePort()
   const sockets = new Set<Socket>()
   let server: Server | undefined
@@ -27,7 +28,7 @@ export async function makeRelay(target: NetConnectOpts): Promise<Relay> {
     port,
     async open() {
       server = createServer(incoming => {
-        const outgoing = connect(target)
+        const outgoing = connect(typeof target === 'function' ? target() : target)
         keep(incoming, outgoing)
         keep(outgoing, incoming)
       })

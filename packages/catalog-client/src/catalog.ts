@@ -92,7 +92,7 @@ export interface Catalog extends CheckMethods {
 
   /** Replace what is known of a platform's VMs; VMs no longer listed stay (their points remain) but are marked gone. */
   reportVms(platformId: string, vms: readonly SeenVm[]): Promise<void>
-  /** By name; 1000 a page unless fewer are asked for. */
+  /** By name; 500 a page, at most 1000. */
   listVms(page?: PageRequest): Promise<readonly Vm[]>
   getVm(id: string): Promise<Vm>
 
@@ -187,7 +187,7 @@ export interface Catalog extends CheckMethods {
 
   /** The newest sealed point of a VM, null when there is none. */
   parentPoint(vmId: string): Promise<ParentPoint | null>
-  /** Newest first; 500 a page, at most 1000. */
+  /** Newest first; 200 a page, at most 1000. */
   listPoints(vmId?: string, page?: PageRequest): Promise<readonly RestorePoint[]>
   getPoint(id: string): Promise<RestorePoint>
   /** The saved VM configuration of a point and the platform it came from. */

@@ -5,6 +5,7 @@ export {
   chooseKind,
   type FullChoice,
   fullBecause,
+  isAnother,
   isParentMaterial,
   type KindChoice,
   type KindQuestion,

@@ -16,6 +16,15 @@ test('an incremental starts at the checkpoint of the last sealed point', () => {
   expect(chooseKind(plain)).toEqual({ kind: 'incremental', reason: null, since: generation | 3n, parentImageId: 'parent' })
 })
 
+test.each([
+  ['a', 'a'],
+  ['a', undefined],
+  [undefined, 'a'],
+])('identity %s before and %s now: the same disk, as far as is known', (before, now) => {
+  const parent = { checkpoint: generation | 3n, image: { ...image, identity: before } }
+  expect(chooseKind({ ...plain, identity: now, parent })).toMatchObject({ kind: 'incremental' })
+})
+
 describe('each doubt is a full with its reason', () => {
   const cases: readonly [FullReason, Partial<KindQuestion>][] = [
     ['first', { parent: null }],
@@ -26,6 +35,7 @@ describe('each doubt is a full with its reason', () => {
     ['cbt-enabled-now', { tracking: 'enabled-now' }],
     ['cbt-invalid', { checkpoint: 0n }],
     ['disk-new', { parent: { checkpoint: generation | 3n, image: null } }],
+    ['disk-replaced', { identity: 'b', parent: { checkpoint: generation | 3n, image: { ...image, identity: 'a' } } }],
     ['disk-resized', { diskSize: 2048 }],
     ['block-size-changed', { blockSize: 128 }],
     ['checkpoint-missing', { parent: { checkpoint: 0n, image } }],
@@ -49,7 +59,7 @@ describe('each doubt is a full with its reason', () => {
 
 test('only without tracking, or where it is not to be believed, is the whole disk read', () => {
   const whole = (Object.keys(FULL_REASONS) as FullReason[]).filter(reason => fullBecause(reason).since === null)
-  expect(whole.toSorted()).toEqual(['cbt-invalid', 'cbt-off'])
+  expect(whole.toSorted()).toEqual(['cbt-invalid', 'cbt-off', 'disk-replaced'])
 })
 
 test('a disk read without asking or a snapshot without checkpoint is no parent for an incremental', () => {

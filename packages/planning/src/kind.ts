@@ -8,12 +8,16 @@ export interface ParentImage {
   readonly blockSize: number
   /** Does a checkpoint of this disk belong to that point? */
   readonly cbt: boolean
+  /** Of the very disk, as the platform told it then; absent: it told none. */
+  readonly identity?: string | undefined
   /** Can its root be read from the repository? */
   readonly usable: boolean
 }
 
 export interface KindQuestion {
   readonly diskSize: number
+  /** Of the very disk, as the platform tells it now; absent: it tells none. */
+  readonly identity?: string | undefined
   /** Of the repository. */
   readonly blockSize: number
   /** `on`: was on before this run; `enabled-now`: turned on by this run; `off`: off, and stays off. */
@@ -58,6 +62,7 @@ export function chooseKind(question: KindQuestion): KindChoice {
   const image = parent.image
   if (image === null) return fullBecause('disk-new')
   if (tracking === 'enabled-now') return fullBecause('cbt-enabled-now')
+  if (isAnother(image.identity, question.identity)) return fullBecause('disk-replaced')
   if (image.diskSize !== question.diskSize) return fullBecause('disk-resized')
   if (image.blockSize !== question.blockSize) return fullBecause('block-size-changed')
   if (!image.cbt || parent.checkpoint === NO_CHECKPOINT) return fullBecause('checkpoint-missing')
@@ -66,11 +71,19 @@ export function chooseKind(question: KindQuestion): KindChoice {
   return { kind: 'incremental', reason: null, since: parent.checkpoint, parentImageId: image.imageId }
 }
 
+/** Two disks, as far as the platform tells both; one that is not told may be the same. */
+export function isAnother(before: string | undefined, now: string | undefined): boolean {
+  return before !== undefined && now !== undefined && before !== now
+}
+
 /** A full for this reason, and how it is read: from what is allocated, or whole where tracking is off or not to be believed. */
 export function fullBecause(reason: FullReason): FullChoice {
-  const since = reason === 'cbt-off' || reason === 'cbt-invalid' ? null : NO_CHECKPOINT
+  const since = WITHOUT_ASKING.has(reason) ? null : NO_CHECKPOINT
   return { kind: 'full', reason, since, parentImageId: null }
 }
+
+/** Tracking of a disk that was put in another's place may know nothing of what it brought along. */
+const WITHOUT_ASKING: ReadonlySet<FullReason> = new Set(['cbt-off', 'cbt-invalid', 'disk-replaced'])
 
 /** What the platform said instead of changed areas; the codes of its driver's errors. */
 export type NoAnswer = 'CBT_EXPIRED' | 'CBT_ANSWER_INVALID' | 'CBT_DISABLED'

@@ -8,6 +8,7 @@ export const FULL_REASONS = {
   'cbt-invalid': 'The platform gave a changed-areas answer that cannot be true.',
   'disk-new': 'The disk was not part of the parent restore point.',
   'disk-resized': 'The disk changed its size since the parent restore point.',
+  'disk-replaced': 'Another disk is in the place of the one of the parent restore point.',
   'parent-missing': 'The parent restore point has no usable block map in the repository.',
   'checkpoint-missing': 'The parent restore point has no checkpoint id for this disk.',
   'block-size-changed': 'The repository uses another block size than the parent.',

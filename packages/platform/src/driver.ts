@@ -33,6 +33,12 @@ export interface PlatformDisk {
 /** The platform's record of a VM's configuration, kept whole and given back at a restore. Opaque to everyone but the driver. */
 export type VmConfig = Readonly<Record<string, unknown>>
 
+/** A slot's disk as a configuration names it. `identity`: of this very disk and no other in the same slot; absent where the platform tells none. */
+export interface ConfiguredDisk {
+  readonly id: string
+  readonly identity?: string
+}
+
 export interface PlatformSnapshot {
   readonly id: string
   readonly name: string
@@ -40,7 +46,7 @@ export interface PlatformSnapshot {
   /** 0n when CBT is off for the whole VM. */
   readonly checkpointId: bigint
   readonly config: VmConfig
-  readonly disks: readonly { readonly id: string; readonly size: number }[]
+  readonly disks: readonly { readonly id: string; readonly size: number; readonly identity?: string }[]
 }
 
 export interface CbtStatus {
@@ -97,6 +103,8 @@ export interface PlatformDriver {
   listSnapshots(vmId: string, prefix: string, signal?: AbortSignal): Promise<readonly { id: string; name: string; createdAt: string }[]>
   getSnapshot(vmId: string, snapshotId: string, signal?: AbortSignal): Promise<PlatformSnapshot>
   deleteSnapshot(vmId: string, snapshotId: string, signal?: AbortSignal): Promise<void>
+  /** The disks that a saved configuration names. */
+  configuredDisks(config: VmConfig): readonly ConfiguredDisk[]
 
   /**
    * Extents that may differ between checkpoint `since` and the snapshot; `since` = 0n: what is allocated. Ascending, not

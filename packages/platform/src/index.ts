@@ -1,5 +1,6 @@
 export type {
   CbtStatus,
+  ConfiguredDisk,
   DiskAddress,
   Lease,
   LeaseType,

@@ -48,13 +48,16 @@ export async function openRepositoryParts(
   service: ServiceParts<RepositoryConfig>,
   options: { readonly create: boolean },
 ): Promise<RepositoryParts> {
-  const { log, metrics } = service
+  const { log, metrics, config } = service
+  const taskStallMs = config.VARVE_TASK_STALL_SECONDS * 1000
   const [catalog, repository] = await Promise.all([openCatalogOf(service), openRepositoryOf(service, options.create)])
-  return { catalog, repository, openPlatform: (connection, more) => openPlatform(connection, { log, ...more }), log, metrics }
+  return { catalog, repository, openPlatform: (connection, more) => openPlatform(connection, { log, taskStallMs, ...more }), log, metrics }
 }
 
 async function openQueueOf({ config, closer, log, readiness }: ServiceParts<WorkerConfig>): Promise<QueueDoor> {
-  const queue = await waitFor('queue', () => openQueue(config.VARVE_QUEUE_URL, { log, connectMs: QUEUE_TRY_MS }), { log })
+  const lockDurationMs = config.VARVE_QUEUE_LOCK_SECONDS * 1000
+  const options = { log, connectMs: QUEUE_TRY_MS, lockDurationMs, stalledIntervalMs: lockDurationMs / 2 }
+  const queue = await waitFor('queue', () => openQueue(config.VARVE_QUEUE_URL, options), { log })
   closer.add('queue', () => queue.close())
   readiness.set('queue', () => queue.counts('finish-run'))
   return queue

@@ -9,6 +9,9 @@ export const S3_SETTINGS = {
   VARVE_S3_ACCESS_KEY: Type.String({ default: '' }),
   VARVE_S3_SECRET_KEY: Type.String({ default: '' }),
 
+  /** Seconds that one request to the store may take, its body included. */
+  VARVE_S3_TIMEOUT_SECONDS: Type.Integer({ default: 120, minimum: 1, maximum: 3600 }),
+
   /** Make the bucket when it is missing. */
   VARVE_S3_CREATE_BUCKET: Type.Boolean({ default: false }),
 }
@@ -26,6 +29,9 @@ export const REPOSITORY_SETTINGS = {
 
   ...S3_SETTINGS,
 
+  /** Seconds that a task of a platform may go without progress before it counts as one that never ends. */
+  VARVE_TASK_STALL_SECONDS: Type.Integer({ default: 600, minimum: 1, maximum: 86_400 }),
+
   ...SERVICE_SETTINGS,
 }
 
@@ -35,6 +41,9 @@ export const WORKER_SETTINGS = {
 
   /** `redis://…` or `postgres://…`. */
   VARVE_QUEUE_URL: Type.String({ minLength: 8 }),
+
+  /** Seconds after which the job of a worker that is silent goes to another one; those that live renew at half of it. */
+  VARVE_QUEUE_LOCK_SECONDS: Type.Integer({ default: 30, minimum: 2, maximum: 3600 }),
 }
 
 /** Settings of workers on ranges. */
@@ -61,6 +70,7 @@ export function storeSettingsOf(config: S3Config): StoreSettings {
     accessKey: config.VARVE_S3_ACCESS_KEY,
     secretKey: config.VARVE_S3_SECRET_KEY,
     createBucket: config.VARVE_S3_CREATE_BUCKET,
+    requestTimeout: config.VARVE_S3_TIMEOUT_SECONDS * 1000,
   }
 }
 

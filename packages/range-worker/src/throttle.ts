@@ -1,4 +1,5 @@
-import { sleep } from '@varve/runtime'
+// Not the whole runtime: each lane would load its logger.
+import { sleep } from '@varve/runtime/sleep'
 import { TokenBucket } from './token-bucket.ts'
 
 /** The limit of one connection; it stays with the connection from range to range. */

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib'
-import { isTombstone, Page, type PageRef, tombstone } from '@varve/block-map'
+import { isTombstone, MAX_PAGE_LENGTH, Page, type PageRef, tombstone } from '@varve/block-map'
 import { RepositoryError } from './errors.ts'
 
 /**
@@ -50,22 +50,29 @@ export function decodeMapPage(bytes: Uint8Array, ref: PageRef): Page {
 }
 
 /**
- * All pages of a map object, for when the references to them are lost.
+ * All pages of a map object, for when the references to them are lost. Of one that is `cut`, those that are whole.
  *
  * @throws RepositoryError MAP_DAMAGED when the object as a whole, or any page of it, is not right.
  */
-export function decodeMap(bytes: Uint8Array): { readonly mapId: string; readonly pages: readonly Page[] } {
+export function decodeMap(
+  bytes: Uint8Array,
+  { cut = false }: { readonly cut?: boolean } = {},
+): { readonly mapId: string; readonly pages: readonly Page[] } {
   const map = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const corrupt = (why: string, cause?: unknown) => new RepositoryError('MAP_DAMAGED', `a map object is damaged: ${why}`, {}, { cause })
   if (map.length < MAP_HEADER_LENGTH) throw corrupt('it is cut')
   if (map.readUInt32LE(0) !== MAGIC || crc32(map.subarray(0, 28)) !== map.readUInt32LE(28)) throw corrupt('its header does not match')
   if (map.readUInt16LE(4) !== VERSION) throw corrupt(`version ${map.readUInt16LE(4)} is not known`)
   if (map.readUInt16LE(6) !== 0) throw corrupt('reserved fields are set')
+  const mapId = map.toString('hex', 8, 24)
   const pages: Page[] = []
   let at = MAP_HEADER_LENGTH
   for (let left = map.readUInt32LE(24); left > 0; left--) {
-    if (map.length - at < PAGE_LENGTH_AT + 4) throw corrupt('it is cut')
-    const length = map.readUInt32LE(at + PAGE_LENGTH_AT)
+    const room = map.length - at
+    const length = room < PAGE_LENGTH_AT + 4 ? room + 1 : map.readUInt32LE(at + PAGE_LENGTH_AT)
+    // What it takes to be longer than any page is damage, not the cut.
+    if (cut && length > room && room < MAX_PAGE_LENGTH) return { mapId, pages }
+    if (room < PAGE_LENGTH_AT + 4) throw corrupt('it is cut')
     try {
       pages.push(Page.decode(map.subarray(at, at + length)))
     } catch (cause) {
@@ -74,7 +81,7 @@ export function decodeMap(bytes: Uint8Array): { readonly mapId: string; readonly
     at += length
   }
   if (at !== map.length) throw corrupt('something follows its pages')
-  return { mapId: map.toString('hex', 8, 24), pages }
+  return { mapId, pages }
 }
 
 function damaged(ref: PageRef, cause?: unknown): RepositoryError {

@@ -61,50 +61,67 @@ export function finishPack(target: Buffer, footerOffset: number, footer: Uint8Ar
   return trailer + PACK_TRAILER_LENGTH
 }
 
+export interface PackIndex {
+  readonly packId: string
+  readonly blocks: readonly PackedBlock[]
+}
+
 /**
  * What is in a pack, from its whole bytes. The frames themselves are not looked at: only their hashes can tell.
  *
  * @throws RepositoryError PACK_CORRUPT
  */
-export function decodePack(bytes: Uint8Array): { readonly packId: string; readonly blocks: readonly PackedBlock[] } {
-  const pack = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const trailer = pack.length - PACK_TRAILER_LENGTH
-  if (trailer < PACK_HEADER_LENGTH) throw corrupt('it is cut')
-  if (pack.readUInt32LE(0) !== MAGIC || pack.readUInt32LE(trailer + 24) !== END_MAGIC) throw corrupt('the magic is wrong')
-  const footerOffset = pack.readUInt32LE(trailer)
-  const count = pack.readUInt32LE(trailer + 4)
-  if (count > MAX_PACK_BLOCKS || footerOffset < PACK_HEADER_LENGTH || footerOffset + count * PACK_FOOTER_ENTRY !== trailer) {
+export function decodePack(bytes: Uint8Array): PackIndex {
+  if (bytes.length < PACK_HEADER_LENGTH + PACK_TRAILER_LENGTH) throw corrupt('it is cut')
+  return decodePackIndex(bytes.subarray(0, PACK_HEADER_LENGTH), bytes, bytes.length) as PackIndex
+}
+
+/**
+ * The same from the header and the last bytes of a pack of `length` bytes.
+ *
+ * @returns how many last bytes it takes, when `end` does not hold the whole footer.
+ * @throws RepositoryError PACK_CORRUPT
+ */
+export function decodePackIndex(header: Uint8Array, end: Uint8Array, length: number): PackIndex | { readonly needed: number } {
+  const head = Buffer.from(header.buffer, header.byteOffset, header.byteLength)
+  const last = Buffer.from(end.buffer, end.byteOffset, end.byteLength)
+  const trailer = last.length - PACK_TRAILER_LENGTH
+  const skipped = length - last.length
+  if (head.readUInt32LE(0) !== MAGIC || last.readUInt32LE(trailer + 24) !== END_MAGIC) throw corrupt('the magic is wrong')
+  const footerOffset = last.readUInt32LE(trailer)
+  const count = last.readUInt32LE(trailer + 4)
+  const footerEnd = length - PACK_TRAILER_LENGTH
+  if (count > MAX_PACK_BLOCKS || footerOffset < PACK_HEADER_LENGTH || footerOffset + count * PACK_FOOTER_ENTRY !== footerEnd) {
     throw corrupt('its footer is not where its trailer says')
   }
-  if (packCrc(pack, footerOffset, trailer) !== pack.readUInt32LE(trailer + 28)) throw corrupt('the CRC does not match')
-  if (pack.readUInt16LE(4) !== VERSION || pack.readUInt16LE(trailer + 8) !== VERSION) throw corrupt('its version is not known')
-  if (
-    hasBits(pack.subarray(6, 8)) ||
-    hasBits(pack.subarray(24, PACK_HEADER_LENGTH)) ||
-    hasBits(pack.subarray(trailer + 10, trailer + 24))
-  ) {
+  if (footerOffset < skipped) return { needed: length - footerOffset }
+  const footer = footerOffset - skipped
+  const crc = crc32(last.subarray(footer, trailer + PACK_TRAILER_LENGTH - 4), crc32(head))
+  if (crc !== last.readUInt32LE(trailer + 28)) throw corrupt('the CRC does not match')
+  if (head.readUInt16LE(4) !== VERSION || last.readUInt16LE(trailer + 8) !== VERSION) throw corrupt('its version is not known')
+  if (hasBits(head.subarray(6, 8)) || hasBits(head.subarray(24)) || hasBits(last.subarray(trailer + 10, trailer + 24))) {
     throw corrupt('reserved fields are set')
   }
 
   const blocks: PackedBlock[] = []
-  for (let at = footerOffset; at < trailer; at += PACK_FOOTER_ENTRY) {
-    const codec = pack.readUInt32LE(at + 44)
+  for (let at = footer; at < trailer; at += PACK_FOOTER_ENTRY) {
+    const codec = last.readUInt32LE(at + 44)
     if (!isCodec(codec)) throw corrupt(`block codec ${codec} is not known`)
     const block: PackedBlock = {
-      hash: pack.subarray(at, at + 32),
-      offset: pack.readUInt32LE(at + 32),
-      storedLength: pack.readUInt32LE(at + 36),
-      rawLength: pack.readUInt32LE(at + 40),
+      hash: last.subarray(at, at + 32),
+      offset: last.readUInt32LE(at + 32),
+      storedLength: last.readUInt32LE(at + 36),
+      rawLength: last.readUInt32LE(at + 40),
       codec,
     }
-    const end = block.offset + block.storedLength
+    const blockEnd = block.offset + block.storedLength
     const { rawLength } = block
-    if (block.offset < PACK_HEADER_LENGTH || end > footerOffset || rawLength === 0 || rawLength > MAX_BLOCK_SIZE) {
+    if (block.offset < PACK_HEADER_LENGTH || blockEnd > footerOffset || rawLength === 0 || rawLength > MAX_BLOCK_SIZE) {
       throw corrupt('an entry of its footer is out of bounds')
     }
     blocks.push(block)
   }
-  return { packId: pack.toString('hex', 8, 24), blocks }
+  return { packId: head.toString('hex', 8, 24), blocks }
 }
 
 /** Bytes to set aside for a pack that closes once it has `targetSize` bytes of frames. */

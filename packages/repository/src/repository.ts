@@ -7,6 +7,7 @@ import { encodeMap } from './map-object.ts'
 import { PackBuffers } from './pack-buffers.ts'
 import { PackWriter, type PackWriterOptions, type WrittenObject } from './pack-writer.ts'
 import { PageReader } from './page-reader.ts'
+import { type ReadBackOptions, readBack } from './read-back.ts'
 import { type BlockRequest, type BlockResult, type ReadBlocksOptions, readBlocks } from './read-blocks.ts'
 import { ReadBuffers } from './read-buffers.ts'
 import { loadFormat, type OpenRepositoryOptions, type RepositoryFormat } from './repository-format.ts'
@@ -41,7 +42,8 @@ export interface Repository {
 
   /** @returns its key. Repeating it with the same root changes nothing. */
   putRoot(root: Root, options?: CallOptions): Promise<string>
-  getRoot(key: string, options?: CallOptions): Promise<Root>
+  /** `fresh`: from the store, whatever is remembered. */
+  getRoot(key: string, options?: CallOptions & { readonly fresh?: boolean }): Promise<Root>
 
   /** @returns its key. Repeating it with the same manifest changes nothing. */
   putManifest(manifest: RestorePointManifest, options?: CallOptions): Promise<string>
@@ -55,6 +57,9 @@ export interface Repository {
    * The bytes of a block are good until the next one is asked for. Memory is bounded by `(inFlight + 1) * maxGet`, plus what the caller keeps.
    */
   readBlocks(requests: readonly BlockRequest[], options?: ReadBlocksOptions): AsyncIterable<BlockResult>
+
+  /** Does the store give back a pack or map as it was written? Why not, undefined when it does. What only says that the store is in trouble is thrown. */
+  readBack(object: WrittenObject, options?: ReadBackOptions): Promise<string | undefined>
 }
 
 /** @throws RepositoryError REPOSITORY_NOT_FOUND, REPOSITORY_INVALID, REPOSITORY_VERSION_UNKNOWN, and what the store throws */
@@ -112,8 +117,8 @@ class StoredRepository implements Repository {
     return key
   }
 
-  async getRoot(key: string, options: CallOptions = {}): Promise<Root> {
-    const cached = this.#roots.get(key)
+  async getRoot(key: string, { fresh = false, ...options }: CallOptions & { readonly fresh?: boolean } = {}): Promise<Root> {
+    const cached = fresh ? undefined : this.#roots.get(key)
     if (cached !== undefined) return cached
     const root = decodeRoot(await this.store.get(key, undefined, { ...options, maxLength: MAX_ROOT_LENGTH }))
     this.#roots.set(key, root, root.pages.length + 1)
@@ -140,5 +145,9 @@ class StoredRepository implements Repository {
 
   readBlocks(requests: readonly BlockRequest[], options: ReadBlocksOptions = {}): AsyncIterable<BlockResult> {
     return readBlocks(this.store, this.format.blockSize, this.#readBuffers, requests, options)
+  }
+
+  readBack(object: WrittenObject, options: ReadBackOptions = {}): Promise<string | undefined> {
+    return readBack(this.store, this.format.blockSize, object, options)
   }
 }

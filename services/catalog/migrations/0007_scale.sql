@@ -3,13 +3,21 @@
 -- What a year of nightly backups of 10,000 VMs needs: lists that are read along an index, and rows of ended runs that shrink to what is
 -- still asked for. Figures: docs/scale.md.
 
--- Counted as points come and go: counting them for each look costs as much as there are points.
-alter table varve.vms add column points integer not null default 0 check (points >= 0);
+-- Kept as points come and go: counting and looking for the newest at each look costs as much as there are points.
+alter table varve.vms
+  add column points integer not null default 0 check (points >= 0),
+  add column last_point_id uuid,
+  add column last_point_at timestamptz(3);
 update varve.vms v set points = (select count(*) from varve.restore_points p where p.vm_id = v.id);
+update varve.vms v set last_point_id = p.id, last_point_at = p.created_at
+  from (select distinct on (vm_id) vm_id, id, created_at from varve.restore_points order by vm_id, sealed_at desc) p where p.vm_id = v.id;
 create function varve.count_points() returns trigger language plpgsql as $$
+declare
+  of_vm uuid := case tg_op when 'INSERT' then new.vm_id else old.vm_id end;
 begin
-  update varve.vms set points = points + case tg_op when 'INSERT' then 1 else -1 end
-   where id = case tg_op when 'INSERT' then new.vm_id else old.vm_id end;
+  update varve.vms v set points = points + case tg_op when 'INSERT' then 1 else -1 end, (last_point_id, last_point_at) = (
+      select p.id, p.created_at from varve.restore_points p where p.vm_id = of_vm order by p.sealed_at desc limit 1)
+   where v.id = of_vm;
   return null;
 end $$;
 create trigger restore_points_counted after insert or delete on varve.restore_points
@@ -61,11 +69,3 @@ create index idempotency_keys_by_time on varve.idempotency_keys (created_at);
 
 -- Objects are found by run and by range only. An index of random keys is the dearest there is.
 drop index varve.objects_by_key;
-
--- A run that is compacted has not changed for anybody.
-create or replace function varve.notify_run() returns trigger language plpgsql as $$
-begin
-  if tg_op = 'UPDATE' and new.compacted_at is distinct from old.compacted_at then return null; end if;
-  perform pg_notify('varve_changes', new.id::text);
-  return null;
-end $$;

@@ -9,26 +9,27 @@ import type { Sql } from './database.ts'
 
 /** Under the name of an open try it is that try again: the answer was lost. Range and run are locked by the caller. */
 export async function openAttempt(sql: Sql, rangeId: string, runId: string, worker: string): Promise<string> {
-  const open = await sql.query<{ id: string; worker: string }>(
-    `select id, worker from varve.attempts where range_id = $1 and ended_at is null`,
-    [rangeId],
-  )
-  const same = open.rows.find(attempt => attempt.worker === worker)
-  if (same !== undefined) return same.id
   const id = randomBytes(12).toString('hex')
-  await sql.query(`insert into varve.attempts (id, range_id, run_id, worker) values ($1, $2, $3, $4)`, [id, rangeId, runId, worker])
-  // Nobody else works on it: its progress begins anew.
-  const alone = open.rows.length === 0 ? ', progress_read = 0, progress_written = 0' : ''
-  await sql.query(`update varve.ranges set touched_at = now()${alone} where id = $1`, [rangeId])
-  return id
+  const { rows } = await sql.query<{ id: string }>(OPEN_ATTEMPT, [rangeId, runId, worker, id])
+  return rows[0]!.id
 }
 
-/** Its report is the range's. Whoever else works on it has lost, and hears so at its next word. */
-export async function acceptAttempt(sql: Sql, rangeId: string, attemptId: string): Promise<void> {
-  await sql.query(
-    `update varve.attempts set ended_at = now(), outcome = case when id = $2 then 'accepted' else 'lost' end where range_id = $1 and ended_at is null`,
-    [rangeId, attemptId],
-  )
+/** What an earlier try left of its progress goes when nobody else works on the range; a range that has just been given out shows no sign of life yet. */
+const OPEN_ATTEMPT = {
+  name: 'open-attempt',
+  text: `
+  with open as (
+    select id, worker from varve.attempts where range_id = $1 and ended_at is null),
+  added as (
+    insert into varve.attempts (id, range_id, run_id, worker)
+    select $4, $1, $2, $3 where not exists (select 1 from open where worker = $3) returning id),
+  touched as (
+    update varve.ranges set touched_at = now(), progress_read = case when o.alone then 0 else progress_read end,
+           progress_written = case when o.alone then 0 else progress_written end
+      from (select not exists (select 1 from open) as alone) o
+     where ranges.id = $1 and exists (select 1 from added)
+       and (touched_at < now() - interval '2 seconds' or o.alone and (progress_read > 0 or progress_written > 0)))
+  select id from open where worker = $3 union all select id from added`,
 }
 
 /** It reported too late; one that had ended before stays as it ended. */

@@ -16,11 +16,19 @@ import { cancelRun, createBackup, createRestore, getRun, getRunForWork, listRuns
 import { endAttempt, progressRange, takeRange } from './take-range.ts'
 import { getVm, listVms, reportVms } from './vms.ts'
 
+/** Told after the fact, with the run. */
+export interface RangeSignals {
+  readonly onProgress?: (runId: string) => void
+  /** A range was reported: there is room for another. */
+  readonly onReport?: (runId: string) => void
+}
+
 /** The catalog on its database: what the routes call. `onEnded`: told once of each run that ended; `onPressure`: of each rise. */
 export function catalogMethods(
   db: Database,
   onEnded?: (run: EndedRun) => void,
   onPressure?: (rise: PressureRise) => void,
+  signals: RangeSignals = {},
 ): Pick<Catalog, CatalogMethod> {
   return {
     addPlatform: platform => addPlatform(db, platform),
@@ -59,8 +67,8 @@ export function catalogMethods(
     planned: (id, plan) => planned(db, id, plan),
     dropPlan: (id, snapshotId) => dropPlan(db, id, snapshotId),
     takeRange: (id, worker) => takeRange(db, id, worker),
-    completeRange: (id, attemptId, result) => completeRange(db, id, attemptId, result),
-    progressRange: (id, attemptId, progress) => progressRange(db, id, attemptId, progress),
+    completeRange: (id, attemptId, result) => completeRange(db, id, attemptId, result, signals.onReport),
+    progressRange: (id, attemptId, progress) => progressRange(db, id, attemptId, progress, signals.onProgress),
     endAttempt: (attemptId, end) => endAttempt(db, attemptId, end),
     imagePages: imageId => imagePages(db, imageId),
     runObjects: id => runObjects(db, id),

@@ -4,8 +4,14 @@ import pg from 'pg'
 
 /** What a statement runs on: the pool, or the connection of a transaction. */
 export interface Sql {
-  query<Row extends pg.QueryResultRow>(text: string, values?: readonly unknown[]): Promise<{ rows: Row[]; rowCount: number | null }>
+  query<Row extends pg.QueryResultRow>(text: Statement, values?: readonly unknown[]): Promise<{ rows: Row[]; rowCount: number | null }>
 }
+
+/**
+ * With a name it is parsed and planned once a connection: for the few that run for every range, where planning costs more than running. Not for those whose best
+ * plan depends on the values.
+ */
+export type Statement = string | { readonly name: string; readonly text: string }
 
 /** Postgres, with one rule: what belongs together is one transaction, and a transaction that lost a deadlock is tried again. */
 export class Database {
@@ -32,8 +38,11 @@ export class Database {
     })
   }
 
-  query<Row extends pg.QueryResultRow>(text: string, values: readonly unknown[] = []): Promise<{ rows: Row[]; rowCount: number | null }> {
-    return this.#pool.query<Row>(text, values as unknown[])
+  query<Row extends pg.QueryResultRow>(
+    text: Statement,
+    values: readonly unknown[] = [],
+  ): Promise<{ rows: Row[]; rowCount: number | null }> {
+    return this.#pool.query<Row>(configOf(text, values))
   }
 
   async transaction<Result>(body: (sql: Sql) => Promise<Result>): Promise<Result> {
@@ -51,7 +60,7 @@ export class Database {
     let broken: unknown
     try {
       await client.query('begin')
-      const result = await body(client as Sql)
+      const result = await body({ query: (text, values = []) => client.query(configOf(text, values)) })
       await client.query('commit')
       return result
     } catch (error) {
@@ -69,6 +78,9 @@ export class Database {
     return this.#pool.end()
   }
 }
+
+const configOf = (text: Statement, values: readonly unknown[]): pg.QueryConfig<unknown[]> =>
+  typeof text === 'string' ? { text, values: values as unknown[] } : { ...text, values: values as unknown[] }
 
 const TIMESTAMPTZ = 1184
 const INT8 = 20

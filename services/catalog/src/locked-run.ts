@@ -20,14 +20,16 @@ export interface LockedRun {
  * refer to the run (outbox, objects) can still be written by others.
  */
 export async function lockRun(sql: Sql, id: string): Promise<LockedRun> {
-  const { rows } = await sql.query<LockedRun & Record<string, unknown>>(
-    `select id, kind, vm_id, state, outcome, cancel_requested, planned_at, checkpoint_id, snapshot_id, released_at
-       from varve.runs where id = $1 for no key update`,
-    [id],
-  )
+  const { rows } = await sql.query<LockedRun & Record<string, unknown>>(LOCK_RUN, [id])
   const run = rows[0]
   if (run === undefined) throw new CatalogError('NOT_FOUND', `there is no run ${id}`, { runId: id })
   return run
+}
+
+const LOCK_RUN = {
+  name: 'lock-run',
+  text: `select id, kind, vm_id, state, outcome, cancel_requested, planned_at, checkpoint_id, snapshot_id, released_at
+       from varve.runs where id = $1 for no key update`,
 }
 
 export function isOver(state: RunState): boolean {

@@ -2,7 +2,7 @@ import { CatalogError, type PageRequest, type ParentPoint, type PointImage, type
 import type { Database, Sql } from './database.ts'
 import { pageLimit, placeInTime } from './page.ts'
 
-export const POINTS_LISTED = 500
+export const POINTS_LISTED = 200
 export const POINTS_LISTED_MAX = 1000
 
 interface PointRow {
@@ -37,7 +37,9 @@ async function selectPoints(sql: Sql, where: string, values: readonly unknown[])
     values,
   )
   const images = new Map<string, PointImage[]>(rows.map(r => [r.id, []]))
-  for (const image of await selectPointImages(sql, 'p.restore_point_id = any ($1)', [rows.map(r => r.id)])) {
+  // By run, which has its images side by side; by their own ids each would be looked up for itself.
+  const ids = [rows.map(r => r.id), rows.map(r => r.run_id)]
+  for (const image of await selectPointImages(sql, 'p.restore_point_id = any ($1) and i.run_id = any ($2)', ids)) {
     images.get(image.restore_point_id)?.push(toPointImage(image))
   }
   return rows.map(row => ({

@@ -8,11 +8,11 @@ import {
   type RangeResult,
   type RunState,
 } from '@varve/catalog-client'
-import { acceptAttempt, noAttempt, refuseAttempt } from './attempts.ts'
+import { noAttempt, refuseAttempt } from './attempts.ts'
 import type { Database, Sql } from './database.ts'
 import { limitsOf, underPressure } from './limits.ts'
 import { expectSnapshot, expectState, isOver, type LockedRun, lockRun, planChanged, stateError } from './locked-run.ts'
-import { afterCopying, nothingLeftToCopy } from './preparing.ts'
+import { afterCopying } from './preparing.ts'
 import { pressureAt, type StoredPressure } from './pressure.ts'
 
 /** (imageId, index) twice is once, if it is the same range. After `planned` only ranges that are there already can be named again. */
@@ -97,17 +97,20 @@ interface RangeRow extends StoredPressure {
   now: string
 }
 
+const SELECT_RANGE = {
+  name: 'select-range',
+  text: `
+  select g.id, g.run_id, g.image_id, g.index, g.first_page, g.page_count, g.extents, g.bytes, g.state,
+         i.disk_id, i.disk_size, i.block_size, i.kind, i.parent_image_id, i.source_image_id,
+         r.platform_id, r.lease_id, r.snapshot_id, r.state as run_state, r.cancel_requested, r.paused, r.options,
+         p.limits, p.pressure, p.pressure_at, p.pressure_reason, clock_timestamp() as now
+    from varve.ranges g join varve.images i on i.id = g.image_id join varve.runs r on r.id = g.run_id join varve.platforms p on p.id = r.platform_id
+   where g.id = $1`,
+}
+
 /** All that a worker must know of a range. */
 export async function selectRange(db: Sql, id: string): Promise<RangeForWork> {
-  const { rows } = await db.query<RangeRow>(
-    `select g.id, g.run_id, g.image_id, g.index, g.first_page, g.page_count, g.extents, g.bytes, g.state,
-            i.disk_id, i.disk_size, i.block_size, i.kind, i.parent_image_id, i.source_image_id,
-            r.platform_id, r.lease_id, r.snapshot_id, r.state as run_state, r.cancel_requested, r.paused, r.options,
-            p.limits, p.pressure, p.pressure_at, p.pressure_reason, clock_timestamp() as now
-       from varve.ranges g join varve.images i on i.id = g.image_id join varve.runs r on r.id = g.run_id join varve.platforms p on p.id = r.platform_id
-      where g.id = $1`,
-    [id],
-  )
+  const { rows } = await db.query<RangeRow>(SELECT_RANGE, [id])
   const row = rows[0]
   if (row === undefined) throw noRange(id)
   return {
@@ -151,35 +154,59 @@ export function noRange(id: string): CatalogError {
  * The first report of a range wins. What is large (pages, objects) is written under the range's own lock, so that many workers do it side by side;
  * the run is locked only for the counting after that, which also moves the run on. Room in the queue is noticed by the dispatcher.
  */
-export async function completeRange(db: Database, id: string, attemptId: string, result: RangeResult): Promise<{ accepted: boolean }> {
+export async function completeRange(
+  db: Database,
+  id: string,
+  attemptId: string,
+  result: RangeResult,
+  /** Told of its run once the report is durable. */
+  counted?: (runId: string) => void,
+): Promise<{ accepted: boolean }> {
   expectOwnObjects(id, attemptId, result.objects)
   const hash = reportHash(result)
+  let runId: string | undefined
   const answer = await db.transaction(async sql => {
     const first = await storeReport(sql, id, attemptId, result, hash)
     if (first === null) return refusal(sql, id, attemptId, hash)
     const run = await lockRun(sql, first.run_id)
     // Thrown, so that the report is rolled back: a run that ends takes no more.
     expectState(run, 'copying')
-    await acceptAttempt(sql, id, attemptId)
-    await sql.query(
-      `update varve.images set ranges_done = ranges_done + 1, ranges_queued = ranges_queued - 1, read = read + $2, written = written + $3, unchanged = unchanged + $4, zero = zero + $5,
-              time_source_ms = time_source_ms + $6, time_throttle_ms = time_throttle_ms + $7, time_cpu_ms = time_cpu_ms + $8, time_store_ms = time_store_ms + $9
-        where id = $1`,
-      [
-        first.image_id,
-        result.read,
-        result.written,
-        result.unchanged,
-        result.zero,
-        ...RANGE_TIMES.map(what => milliseconds(result.time[what])),
-      ],
-    )
-    await sql.query(`update varve.runs set touched_at = now() where id = $1`, [run.id])
-    if (await nothingLeftToCopy(sql, run.id)) await afterCopying(sql, run)
+    const { rows } = await sql.query<{ left: boolean }>(COUNT_RANGE, [
+      id,
+      attemptId,
+      run.id,
+      first.image_id,
+      result.read,
+      result.written,
+      result.unchanged,
+      result.zero,
+      ...RANGE_TIMES.map(what => milliseconds(result.time[what])),
+    ])
+    if (rows[0]?.left === false) await afterCopying(sql, run)
+    runId = run.id
     return true
   })
   if (answer instanceof CatalogError) throw answer
+  if (runId !== undefined) counted?.(runId)
   return { accepted: answer }
+}
+
+/**
+ * Its report is the range's: whoever else works on it has lost, and hears so at its next word. The run is locked, so that what is told of its other images
+ * holds.
+ */
+const COUNT_RANGE = {
+  name: 'count-range',
+  text: `
+  with ended as (
+    update varve.attempts set ended_at = now(), outcome = case when id = $2 then 'accepted' else 'lost' end where range_id = $1 and ended_at is null),
+  counted as (
+    update varve.images set ranges_done = ranges_done + 1, ranges_queued = ranges_queued - 1,
+           read = read + $5, written = written + $6, unchanged = unchanged + $7, zero = zero + $8, time_source_ms = time_source_ms + $9,
+           time_throttle_ms = time_throttle_ms + $10, time_cpu_ms = time_cpu_ms + $11, time_store_ms = time_store_ms + $12
+     where id = $4 returning ranges_done < ranges_total as left)
+  select (select c.left from counted c) or exists (
+    select 1 from varve.images where run_id = $3 and id <> $4 and ranges_done < ranges_total) as left`,
 }
 
 /** What a try writes is told by its ids: so everything it left can be found, also when no report of it ever came. */
@@ -198,34 +225,34 @@ async function storeReport(
   hash: Buffer,
 ): Promise<{ run_id: string; image_id: string } | null> {
   const pages = Buffer.from(result.pages, 'base64')
-  const { rows } = await sql.query<{ run_id: string; image_id: string }>(
-    `update varve.ranges set state = 'done', done_at = now(), touched_at = now(), read = $3, written = $4, unchanged = $5, zero = $6,
-            pages = $7, damage = $8, time_source_ms = $9, time_throttle_ms = $10, time_cpu_ms = $11, time_store_ms = $12, report_hash = $13
-      where id = $1 and state = 'queued' and exists (select 1 from varve.attempts a where a.id = $2 and a.range_id = $1 and a.ended_at is null)
-      returning run_id, image_id`,
-    [
-      id,
-      attemptId,
-      result.read,
-      result.written,
-      result.unchanged,
-      result.zero,
-      pages,
-      JSON.stringify(result.damage),
-      ...RANGE_TIMES.map(what => milliseconds(result.time[what])),
-      hash,
-    ],
-  )
-  const range = rows[0]
-  if (range === undefined) return null
-  if (result.objects.length > 0) {
-    await sql.query(
-      `insert into varve.objects (range_id, run_id, key, size, kind)
-       select distinct $1::uuid, $2::uuid, o.key, o.size, o.kind from jsonb_to_recordset($3::jsonb) as o (key text, size bigint, kind text)`,
-      [id, range.run_id, JSON.stringify(result.objects)],
-    )
-  }
-  return range
+  const { rows } = await sql.query<{ run_id: string; image_id: string }>(STORE_REPORT, [
+    id,
+    attemptId,
+    result.read,
+    result.written,
+    result.unchanged,
+    result.zero,
+    pages,
+    JSON.stringify(result.damage),
+    ...RANGE_TIMES.map(what => milliseconds(result.time[what])),
+    hash,
+    JSON.stringify(result.objects),
+  ])
+  return rows[0] ?? null
+}
+
+const STORE_REPORT = {
+  name: 'store-report',
+  text: `
+  with stored as (
+    update varve.ranges set state = 'done', done_at = now(), touched_at = now(), read = $3, written = $4, unchanged = $5, zero = $6,
+           pages = $7, damage = $8, time_source_ms = $9, time_throttle_ms = $10, time_cpu_ms = $11, time_store_ms = $12, report_hash = $13
+     where id = $1 and state = 'queued' and exists (select 1 from varve.attempts a where a.id = $2 and a.range_id = $1 and a.ended_at is null)
+     returning id, run_id, image_id),
+  kept as (
+    insert into varve.objects (range_id, run_id, key, size, kind)
+    select distinct s.id, s.run_id, o.key, o.size, o.kind from stored s cross join jsonb_to_recordset($14::jsonb) as o (key text, size bigint, kind text))
+  select run_id, image_id from stored`,
 }
 
 /**

@@ -53,6 +53,7 @@ test('several instances that start at once migrate once', async () => {
     '0007_scale',
     '0008_dispatch',
     '0009_throttle_time',
+    '0010_quiet_reports',
   ])
   expect(await migrate(url, log)).toEqual([])
 })

@@ -12,6 +12,7 @@ import { startListener } from './listener.ts'
 import { migrate, waitForDatabase } from './migrations.ts'
 import { startReconciler } from './reconciler.ts'
 import { Relay } from './relay.ts'
+import { RunSignals } from './run-signals.ts'
 
 export interface CatalogServiceOptions {
   readonly databaseUrl: string
@@ -104,8 +105,20 @@ export async function startCatalogService(options: CatalogServiceOptions): Promi
     const compactor = startCompactor(db, { afterHours: options.compactAfterHours ?? 24 }, log)
     closer.add('compactor', () => compactor.close())
 
-    const methods = catalogMethods(db, metrics === undefined ? undefined : endedRunsCounter(metrics), rise =>
-      log.warn(rise, 'a platform has too much to do; its limits are halved'),
+    const signals = new RunSignals(db, log)
+    closer.add('signals', () => signals.close())
+
+    const methods = catalogMethods(
+      db,
+      metrics === undefined ? undefined : endedRunsCounter(metrics),
+      rise => log.warn(rise, 'a platform has too much to do; its limits are halved'),
+      {
+        onProgress: runId => signals.moved(runId),
+        onReport: runId => {
+          signals.moved(runId)
+          dispatcher.wake('ranges')
+        },
+      },
     )
     const app = buildHttp(methods, { feed, token: options.token, log, readiness, metrics, queueCounts: () => queueCounts(options.queue) })
     closer.add('http', () => app.close())

@@ -12,10 +12,7 @@ export async function takeRange(db: Database, id: string, worker: string): Promi
     await lockRange(sql, id)
     const range = await selectRange(sql, id)
     // Until this try is written down the run cannot end, which would miss it.
-    const { rows } = await sql.query<{ state: RunState; paused: boolean; cancel_requested: boolean }>(
-      `select state, paused, cancel_requested from varve.runs where id = $1 for share`,
-      [range.runId],
-    )
+    const { rows } = await sql.query<{ state: RunState; paused: boolean; cancel_requested: boolean }>(SHARE_RUN, [range.runId])
     const run = rows[0]!
     const now = { ...range, runState: run.state, paused: run.paused, cancelRequested: run.cancel_requested }
     if (now.state !== 'queued' || now.runState !== 'copying' || now.cancelRequested) return { ...now, attemptId: null }
@@ -24,13 +21,18 @@ export async function takeRange(db: Database, id: string, worker: string): Promi
   })
 }
 
+const SHARE_RUN = { name: 'share-run', text: `select state, paused, cancel_requested from varve.runs where id = $1 for share` }
+
 /** For the eye, and the sign of life of range and attempt. */
 export async function progressRange(
   db: Database,
   id: string,
   attemptId: string,
   progress: { readonly read: number; readonly written: number },
+  /** Told of its run when that has moved. */
+  moved?: (runId: string) => void,
 ): Promise<{ readonly next: RangeNext }> {
+  let runId: string | undefined
   const answer = await db.transaction(async sql => {
     const { rows } = await sql.query<ProgressRow>(
       `select g.run_id, g.state, r.state as run_state, r.cancel_requested, r.paused, a.id is not null as known, a.outcome
@@ -42,16 +44,17 @@ export async function progressRange(
     if (!range.known) throw noAttempt(attemptId, id)
     if (range.outcome === null) {
       // Two who work on the same range: the one that is further is shown.
-      const moved = await sql.query(
+      const shown = await sql.query(
         `update varve.ranges set progress_read = greatest(progress_read, $2), progress_written = greatest(progress_written, $3), touched_at = now()
           where id = $1 and state = 'queued'`,
         [id, progress.read, progress.written],
       )
-      if (moved.rowCount === 1) await sql.query(`select pg_notify('varve_changes', $1)`, [range.run_id])
+      if (shown.rowCount === 1) runId = range.run_id
     }
     await signOfLife(sql, attemptId)
     return isOver(range.run_state) ? stateError({ id: range.run_id, state: range.run_state }) : { next: nextOf(range) }
   })
+  if (runId !== undefined) moved?.(runId)
   if (answer instanceof CatalogError) throw answer
   return answer
 }
@@ -115,7 +118,9 @@ async function isPaused(sql: Sql, runId: string): Promise<boolean> {
 }
 
 async function lockRange(sql: Sql, id: string): Promise<string> {
-  const { rows } = await sql.query<{ state: string }>(`select state from varve.ranges where id = $1 for no key update`, [id])
+  const { rows } = await sql.query<{ state: string }>(LOCK_RANGE, [id])
   if (rows[0] === undefined) throw noRange(id)
   return rows[0].state
 }
+
+const LOCK_RANGE = { name: 'lock-range', text: `select state from varve.ranges where id = $1 for no key update` }

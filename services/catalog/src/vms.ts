@@ -2,7 +2,7 @@ import { CatalogError, type PageRequest, type SeenVm, type Vm } from '@varve/cat
 import type { Database, Sql } from './database.ts'
 import { pageLimit, placeByName } from './page.ts'
 
-export const VMS_LISTED = 1000
+export const VMS_LISTED = 500
 export const VMS_LISTED_MAX = 1000
 
 /** Replace what is known of a platform's VMs. Those no longer listed are marked gone; their points remain. */
@@ -48,19 +48,18 @@ interface VmRow {
   exclusions: string[]
   seen_at: string
   disks: { diskId: string; size: number; excluded: string | null }[] | null
-  point_id: string | null
-  point_at: string | null
+  last_point_id: string | null
+  last_point_at: string | null
   points: number
   gone: boolean
 }
 
 async function selectVms(sql: Sql, where: string, values: readonly unknown[]): Promise<Vm[]> {
   const { rows } = await sql.query<VmRow>(
-    `select v.*, d.disks, p.id as point_id, p.created_at as point_at
+    `select v.*, d.disks
        from varve.vms v
        left join lateral (select jsonb_agg(jsonb_build_object('diskId', disk_id, 'size', size, 'excluded', excluded) order by position) as disks
                             from varve.disks where vm_id = v.id) d on true
-       left join lateral (select id, created_at from varve.restore_points where vm_id = v.id order by sealed_at desc limit 1) p on true
       where ${where}`,
     values,
   )
@@ -73,7 +72,7 @@ async function selectVms(sql: Sql, where: string, values: readonly unknown[]): P
     exclusions: row.exclusions,
     disks: (row.disks ?? []).map(({ diskId, size, excluded }) => (excluded === null ? { diskId, size } : { diskId, size, excluded })),
     seenAt: row.seen_at,
-    lastPoint: row.point_id === null || row.point_at === null ? null : { id: row.point_id, createdAt: row.point_at },
+    lastPoint: row.last_point_id === null || row.last_point_at === null ? null : { id: row.last_point_id, createdAt: row.last_point_at },
     points: row.points,
     gone: row.gone,
   }))

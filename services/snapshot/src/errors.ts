@@ -21,6 +21,10 @@ export const SNAPSHOT_ERRORS = {
     retryable: false,
     help: 'A run was to be sealed that lacks its snapshot record or a page. This is a fault in Varve.',
   },
+  STORE_LIED: {
+    retryable: false,
+    help: 'The repository accepted objects and does not give them back as they were written; the message names them. The run is not offered, earlier points are untouched. Check the store (its log, its disks, what stands in between) before the next backup, which reads the same changes again.',
+  },
   TARGET_DISK_MISSING: {
     retryable: false,
     status: 422,

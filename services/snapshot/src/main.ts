@@ -9,8 +9,10 @@ await runService('snapshot', { readConfig: () => loadSnapshotConfig(process.env)
   const snapshot = await startSnapshotService({
     ...(await openParts(service, { create: true })),
     concurrency: config.VARVE_CONCURRENCY,
+    rangeBytes: config.VARVE_RANGE_BYTES,
     renewSeconds: config.VARVE_LEASE_RENEW_SECONDS,
     leaseSeconds: config.VARVE_LEASE_SECONDS,
+    readBack: config.VARVE_READ_BACK === 'all' ? 'all' : Number(config.VARVE_READ_BACK),
     inventorySeconds: config.VARVE_INVENTORY_SECONDS,
   })
   closer.add('snapshot', () => snapshot.close())

@@ -2,6 +2,7 @@ import { decodeRoot } from '@varve/block-map'
 import type { ParentPoint } from '@varve/catalog-client'
 import { errorReport } from '@varve/errors'
 import type { ParentImage } from '@varve/planning'
+import type { PlatformDriver } from '@varve/platform'
 import type { SnapshotDeps } from './snapshot-deps.ts'
 
 /** 64 B a page: enough for 1 PiB at the default block size. */
@@ -15,12 +16,16 @@ export interface Parent {
 }
 
 /** null when there is no sealed point. A root that is gone or damaged is not an error here: it makes the disk a full. */
-export async function readParent(vmId: string, deps: SnapshotDeps): Promise<Parent | null> {
+export async function readParent(vmId: string, deps: SnapshotDeps, platform: PlatformDriver): Promise<Parent | null> {
   const point = await deps.catalog.parentPoint(vmId)
   if (point === null) return null
   const damaged = await foundDamaged(vmId, deps)
+  const { config } = await deps.catalog.getPointConfig(point.restorePointId)
+  const identities = new Map(platform.configuredDisks(config).map(disk => [disk.id, disk.identity]))
   const images = new Map<string, ParentImage>()
-  for (const image of point.images) images.set(image.diskId, { ...image, usable: !damaged && (await hasRoot(image, deps)) })
+  for (const image of point.images) {
+    images.set(image.diskId, { ...image, identity: identities.get(image.diskId), usable: !damaged && (await hasRoot(image, deps)) })
+  }
   return { restorePointId: point.restorePointId, checkpoint: BigInt(point.checkpointId), images }
 }
 

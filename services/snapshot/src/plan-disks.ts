@@ -10,6 +10,7 @@ import {
   type NoAnswer,
   planRanges,
   planWholeDisk,
+  type RangeLimits,
 } from '@varve/planning'
 import type { PlatformDriver, PlatformSnapshot } from '@varve/platform'
 import type { Logger } from '@varve/runtime'
@@ -36,6 +37,7 @@ export interface PlanContext {
   readonly parent: Parent | null
   readonly blockSize: number
   readonly requested: boolean
+  readonly limits?: RangeLimits | undefined
   readonly platform: PlatformDriver
   readonly log: Logger
   readonly signal: AbortSignal
@@ -64,10 +66,13 @@ export async function closePlans(plans: readonly DiskPlan[]): Promise<void> {
   await Promise.all(plans.map(plan => plan.ranges.close()))
 }
 
-async function planDisk({ id: diskId, size: diskSize }: SnapshotDisk, context: PlanContext): Promise<DiskPlan> {
+async function planDisk(disk: SnapshotDisk, context: PlanContext): Promise<DiskPlan> {
+  const { id: diskId, size: diskSize } = disk
   const { run, log } = context
   const stored = run.images.find(image => image.diskId === diskId)
-  let choice = stored === undefined ? choose(diskId, diskSize, context) : choiceOf(stored)
+  let choice = stored === undefined ? choose(disk, context) : choiceOf(stored)
+  // Before anything of this plan is stored: the next backup turns it on again, which starts from what the new disk holds.
+  if (stored === undefined && choice.reason === 'disk-replaced') await stopTracking(diskId, context)
   for (;;) {
     try {
       const ranges = await RangeSpool.fill(rangesFor(choice, diskId, diskSize, context))
@@ -88,10 +93,17 @@ async function planDisk({ id: diskId, size: diskSize }: SnapshotDisk, context: P
   }
 }
 
-function choose(diskId: string, diskSize: number, context: PlanContext): KindChoice {
+/** A tracking that went on when the disk was replaced knows only what was written since. */
+async function stopTracking(diskId: string, { run, platform, log, signal }: PlanContext): Promise<void> {
+  log.warn({ runId: run.id, diskId }, 'another disk in its place: tracking is started anew')
+  await platform.setCbt(run.platformVmId, 'disable', [diskId], signal)
+}
+
+function choose({ id: diskId, size: diskSize, identity }: SnapshotDisk, context: PlanContext): KindChoice {
   const { parent, snapshot, blockSize, requested, tracking } = context
   return chooseKind({
     diskSize,
+    identity,
     blockSize,
     tracking: tracking.get(diskId) ?? 'off',
     checkpoint: snapshot.checkpointId,
@@ -115,11 +127,16 @@ function otherChoice(choice: KindChoice, answer: NoAnswer, { run, snapshot }: Pl
   return { ...fullBecause('cbt-expired'), since: null }
 }
 
-function rangesFor(choice: KindChoice, diskId: string, diskSize: number, { snapshot, blockSize, platform, run, signal }: PlanContext) {
+function rangesFor(
+  choice: KindChoice,
+  diskId: string,
+  diskSize: number,
+  { snapshot, blockSize, limits, platform, run, signal }: PlanContext,
+) {
   const geometry = { diskSize, blockSize }
-  if (choice.since === null) return planWholeDisk(geometry)
+  if (choice.since === null) return planWholeDisk(geometry, limits)
   // Nothing can have changed between a checkpoint and itself, but only the platform knows; it is asked.
   const since = choice.kind === 'full' ? NO_CHECKPOINT : choice.since
   const query = { vmId: run.platformVmId, diskId, snapshotId: snapshot.id, since, diskSize }
-  return planRanges(platform.changedAreas(query, signal), geometry)
+  return planRanges(platform.changedAreas(query, signal), geometry, limits)
 }

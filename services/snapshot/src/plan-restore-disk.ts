@@ -1,7 +1,7 @@
 import type { NewImage, PointImage, RunForWork } from '@varve/catalog-client'
 import { hasCode } from '@varve/errors'
-import { NO_CHECKPOINT, planRanges, planRestore } from '@varve/planning'
-import type { PlatformDriver, PlatformSnapshot } from '@varve/platform'
+import { isAnother, NO_CHECKPOINT, planRanges, planRestore } from '@varve/planning'
+import type { ConfiguredDisk, PlatformDriver, PlatformSnapshot } from '@varve/platform'
 import { RangeSpool } from './range-spool.ts'
 import type { SnapshotDeps } from './snapshot-deps.ts'
 import type { PlannedImage } from './store-plan.ts'
@@ -11,8 +11,8 @@ export interface RestoreContext {
   readonly vmId: string
   /** Does the target's disk read as zeros before the restore? */
   readonly onto: 'empty' | 'unknown'
-  /** Differential: the target as it is now, and the checkpoint of the point. */
-  readonly since: { readonly snapshot: PlatformSnapshot; readonly checkpoint: bigint } | null
+  /** Differential: the target as it is now; checkpoint and disks of the point. */
+  readonly since: { readonly snapshot: PlatformSnapshot; readonly checkpoint: bigint; readonly disks: readonly ConfiguredDisk[] } | null
   readonly platform: PlatformDriver
   readonly deps: SnapshotDeps
   readonly signal: AbortSignal
@@ -33,22 +33,23 @@ export async function planRestoreDisk(image: PointImage, context: RestoreContext
 async function allRanges(image: PointImage, { onto, deps, signal }: RestoreContext) {
   const { rootKey } = await deps.catalog.getImageRoot(image.imageId)
   const root = await deps.repository.getRoot(rootKey, { signal })
-  return planRestore(root.pages, image, onto)
+  return planRestore(root.pages, image, onto, deps.limits)
 }
 
 /** The ranges that changed since the point; null, with a note, when the platform can't tell and the whole disk must be written. */
 async function changedRanges(image: PointImage, context: RestoreContext): Promise<RangeSpool | null> {
   const { run, vmId, since, platform, deps, signal } = context
   if (since === null) return null
-  const { snapshot, checkpoint } = since
+  const { snapshot, checkpoint, disks } = since
   const { diskId, diskSize } = image
   const now = snapshot.disks.find(disk => disk.id === diskId)
   const because = (why: string) => deps.catalog.addNote(run.id, `Disk ${diskId} is restored in full: ${why}.`).then(() => null)
   if (!image.cbt || checkpoint === NO_CHECKPOINT) return because('the restore point has no checkpoint for it')
+  if (isAnother(disks.find(disk => disk.id === diskId)?.identity, now?.identity)) return because('another disk is in its place')
   if (now?.size !== diskSize) return because('its size has changed since')
   try {
     const areas = platform.changedAreas({ vmId, diskId, snapshotId: snapshot.id, since: checkpoint, diskSize }, signal)
-    return await RangeSpool.fill(planRanges(areas, image))
+    return await RangeSpool.fill(planRanges(areas, image, deps.limits))
   } catch (error) {
     if (hasCode(error, 'CBT_EXPIRED')) return because('changed block tracking has expired since')
     if (hasCode(error, 'CBT_DISABLED')) return because('changed block tracking is off')

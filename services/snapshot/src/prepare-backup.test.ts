@@ -209,6 +209,32 @@ describe('what cannot be backed up', () => {
   })
 })
 
+describe('another disk in the slot of one', () => {
+  test('is read whole without asking its tracking, which starts anew with the next backup', async () => {
+    const it = await world()
+    await withParent(it)
+    const config = {
+      disks: [
+        { id: 'virtio0', identity: 'a' },
+        { id: 'virtio1', identity: 'b' },
+      ],
+    }
+    it.catalog.pointConfig = { config, platformId: 'platform', platformVmId: 'vm-1', checkpointId: it.catalog.parent!.checkpointId }
+    it.platform.identities.set('virtio0', 'a').set('virtio1', 'another')
+    await prepareBackup(RUN_ID, it.deps, signal)
+    expect(kinds(it)).toEqual([
+      ['virtio0', 'incremental', null],
+      ['virtio1', 'full', 'disk-replaced'],
+    ])
+    expect(it.platform.calls).toEqual([`changedAreas virtio0 since ${AT(1n, 7n)}`, 'setCbt disable virtio1'])
+    expect([...it.catalog.ranges.values()].filter(range => range.imageId === 'image-of-virtio1').map(range => range.bytes)).toEqual([
+      twoDisks()[1]!.size,
+    ])
+    // No checkpoint of it belongs to the point.
+    expect(it.catalog.run.images[1]).toMatchObject({ since: null })
+  })
+})
+
 test('a run that was cancelled before it began takes no snapshot', async () => {
   const it = await storyWorld({ kind: 'backup', cancelRequested: true })
   await expect(prepareBackup(RUN_ID, it.deps, signal)).rejects.toMatchObject({ code: 'CANCELLED' })

@@ -43,9 +43,9 @@ export async function prepareBackup(runId: string, deps: SnapshotDeps, signal: A
     const tracking = await ensureTracking(run, disks, options.enableCbt ?? true, { platform, catalog }, signal)
     run = await catalog.getRunForWork(runId)
 
-    const parent = await readParent(run.vmId, deps)
+    const parent = await readParent(run.vmId, deps, platform)
     const blockSize = deps.repository.format.blockSize
-    const facts = { run, vm, tracking, parent, blockSize, requested: options.full ?? false, platform, log, signal }
+    const facts = { run, vm, tracking, parent, blockSize, requested: options.full ?? false, limits: deps.limits, platform, log, signal }
     const { snapshot, plans } = await snapshotAndPlan(facts, deps)
     try {
       await acquireLease(run, { repeated, signal, vmId: run.platformVmId, type: 'backup', platform, catalog, retryMs: deps.retryMs })

@@ -170,6 +170,20 @@ describe('differential', () => {
     expect(resized.catalog.run.notes).toContain('Disk virtio1 is restored in full: its size has changed since.')
   })
 
+  test('another disk in the place of one: in full', async () => {
+    const it = await world(options)
+    const [first, second] = twoDisks()
+    const disks = [
+      { ...first!, identity: 'a' },
+      { ...second!, identity: 'b' },
+    ]
+    it.catalog.pointConfig = { ...it.catalog.pointConfig!, config: { disks } }
+    it.platform.identities.set('virtio0', 'a').set('virtio1', 'another')
+    it.platform.answer = () => []
+    await prepareRestore(RUN_ID, it.deps, signal)
+    expect(it.catalog.run.notes).toEqual(['Disk virtio1 is restored in full: another disk is in its place.'])
+  })
+
   describe('interrupted', () => {
     const early = { offset: 0, length: 65_536 }
     const late = { offset: 262_144, length: 65_536 }

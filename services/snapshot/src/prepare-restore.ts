@@ -41,7 +41,7 @@ export async function prepareRestore(runId: string, deps: SnapshotDeps, signal: 
     const differential = options.target === 'original' && (options.differential ?? false)
     const lease = { repeated, signal, vmId: vm.id, type: 'restore', platform, catalog, retryMs: deps.retryMs } as const
     const snapshot = differential ? await snapshotUnderLease(run, lease) : null
-    const since = snapshot && { snapshot, checkpoint: BigInt(saved.checkpointId) }
+    const since = snapshot && { snapshot, checkpoint: BigInt(saved.checkpointId), disks: platform.configuredDisks(saved.config) }
     const onto = options.target === 'new-vm' ? 'empty' : 'unknown'
     for (const image of point.images) {
       plans.push(await planRestoreDisk(image, { run, vmId: vm.id, onto, since, platform, deps, signal }))

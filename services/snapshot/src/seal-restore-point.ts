@@ -5,19 +5,21 @@ import { isParentMaterial } from '@varve/planning'
 import { type ManifestImage, manifestKey, type RestorePointManifest, rootKey } from '@varve/repository'
 import { isSuccess } from './clean-up.ts'
 import { SnapshotError } from './errors.ts'
+import { readBackManifest, readBackObjects, readBackRoot } from './read-back.ts'
 import { restorePointIdOf } from './restore-point-id.ts'
 import type { SnapshotDeps } from './snapshot-deps.ts'
 
 /**
  * Make a restore point of a run whose ranges are all copied.
  *
+ *     a sample of what the ranges wrote is read back
  *     parent's page references, replaced where new -> root of each disk -> manifest -> one transaction in the catalog
  *
  * Effect: `images/*.root` and `points/*` in the repository, then the sealed point in the catalog; nothing of it is offered
  * before that last step. Safe to repeat: root keys come from image ids, the point's id from the run's, its time from the run's
  * start, so that a second attempt writes the same objects again.
  *
- * Errors: SnapshotError POINT_INCOMPLETE, BlockMapError MAP_CORRUPT and PAGES_CONFLICT, RepositoryError, CatalogError.
+ * Errors: SnapshotError POINT_INCOMPLETE, STORE_LIED, BlockMapError MAP_CORRUPT and PAGES_CONFLICT, RepositoryError, CatalogError.
  */
 export async function sealRestorePoint(runId: string, deps: SnapshotDeps, signal: AbortSignal): Promise<void> {
   const { catalog, repository, log } = deps
@@ -26,12 +28,14 @@ export async function sealRestorePoint(runId: string, deps: SnapshotDeps, signal
   if (run.state !== 'sealing') return deleteUnsealed(run, deps, signal)
   if (run.cancelRequested) throw new SnapshotError('CANCELLED', 'the run was cancelled')
 
+  await readBackObjects(runId, deps, signal)
   const images: ManifestImage[] = []
   for (const image of run.images) images.push(await sealImage(image, run, deps, signal))
   const manifest = await manifestOf(run, images, deps)
   const key = await repository.putManifest(manifest, { signal })
 
   try {
+    await readBackManifest(key, manifest, deps, signal)
     await catalog.seal(runId, {
       restorePointId: manifest.restorePointId,
       createdAt: manifest.createdAt,
@@ -41,7 +45,7 @@ export async function sealRestorePoint(runId: string, deps: SnapshotDeps, signal
     })
   } catch (error) {
     // It ended under our hands; the clean-up may have looked before the manifest was there.
-    if (hasCode(error, 'RUN_ENDED')) await deleteUnsealed(await catalog.getRunForWork(runId), deps, signal)
+    if (hasCode(error, 'RUN_ENDED', 'STORE_LIED')) await deleteUnsealed(await catalog.getRunForWork(runId), deps, signal)
     throw error
   }
   log.info({ runId, vmId: run.vmId, restorePointId: manifest.restorePointId, parentId: manifest.parentId }, 'restore point sealed')
@@ -63,16 +67,14 @@ export async function deleteUnsealed(run: RunForWork, { repository }: SnapshotDe
 }
 
 /** Store the root of one disk: every block of it can be reached from there. */
-async function sealImage(
-  image: Image,
-  run: RunForWork,
-  { catalog, repository }: SnapshotDeps,
-  signal: AbortSignal,
-): Promise<ManifestImage> {
+async function sealImage(image: Image, run: RunForWork, deps: SnapshotDeps, signal: AbortSignal): Promise<ManifestImage> {
+  const { catalog, repository } = deps
   const { id: imageId, diskId, diskSize, blockSize, kind, reason, since } = image
   const fresh = decodePageRefs(await catalog.imagePages(imageId))
   const parent = image.parentImageId === null ? undefined : await rootOf(image.parentImageId, { catalog, repository }, signal)
   const root: Root = { imageId, diskSize, blockSize, pages: replacePages(parent?.pages ?? [], fresh) }
+  const rootKey = await repository.putRoot(root, { signal })
+  await readBackRoot(rootKey, root, deps, signal)
   return {
     imageId,
     diskId,
@@ -80,7 +82,7 @@ async function sealImage(
     blockSize,
     kind,
     reason,
-    rootKey: await repository.putRoot(root, { signal }),
+    rootKey,
     merkleRoot: merkleRoot(root).toString('hex'),
     cbt: isParentMaterial(BigInt(run.checkpointId ?? 0), since === null || since === undefined ? null : BigInt(since)),
     read: image.totals.read,

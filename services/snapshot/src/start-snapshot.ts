@@ -1,4 +1,5 @@
 import type { Catalog } from '@varve/catalog-client'
+import { DEFAULT_LIMITS } from '@varve/planning'
 import type { Job, JobName, QueueDoor, QueueWorker } from '@varve/queue'
 import { endOrRetry, type IsPassing, type OpenPlatform, Platforms } from '@varve/range-worker'
 import type { Repository } from '@varve/repository'
@@ -7,6 +8,7 @@ import { finishRun } from './finish-run.ts'
 import { syncInventory } from './inventory.ts'
 import { prepareBackup } from './prepare-backup.ts'
 import { prepareRestore } from './prepare-restore.ts'
+import type { ReadBackLimit } from './read-back.ts'
 import { renewLeases } from './renew-leases.ts'
 import { sealRestorePoint } from './seal-restore-point.ts'
 import type { SnapshotDeps } from './snapshot-deps.ts'
@@ -23,9 +25,13 @@ export interface SnapshotServiceDeps {
   readonly graceMs?: number
   /** Jobs of each kind at the same time (default 4). They wait for the platform most of the time. */
   readonly concurrency?: number
+  /** Bytes of one range at most (default 256 MiB). */
+  readonly rangeBytes?: number | undefined
   /** Seconds between two rounds of renewing leases (default 20), and the lifetime each asks for (default 300). */
   readonly renewSeconds?: number
   readonly leaseSeconds?: number
+  /** Packs, and as many maps, of a run that are read back before it is sealed; `all`: each, whole (default 16). */
+  readonly readBack?: ReadBackLimit
   /** Seconds between two readings of the platforms' lists of VMs (default 60); 0 leaves them alone. */
   readonly inventorySeconds?: number
 }
@@ -44,7 +50,14 @@ const STORIES: Readonly<Record<Exclude<Step, 'finish-run'>, Story>> = {
 export async function startSnapshotService(given: SnapshotServiceDeps): Promise<{ close(): Promise<void> }> {
   const { catalog, queue, repository, log, concurrency = 4 } = given
   const platforms = new Platforms(catalog, given.openPlatform)
-  const deps: SnapshotDeps = { catalog, repository, platforms, log }
+  const deps: SnapshotDeps = {
+    catalog,
+    repository,
+    platforms,
+    log,
+    ...(given.readBack === undefined ? {} : { readBack: given.readBack }),
+    limits: { ...DEFAULT_LIMITS, maxBytes: given.rangeBytes ?? DEFAULT_LIMITS.maxBytes },
+  }
   const steps = given.metrics?.counter('varve_steps_total', 'Jobs around the copying, by what became of them.', ['job', 'outcome'])
   const renewals = given.metrics?.counter('varve_lease_renewals_total', 'Leases renewed, failed to be renewed this time, lost.', [
     'outcome',

@@ -36,6 +36,8 @@ export interface StandaloneOptions {
   readonly maintenance?: Pick<MaintenanceDeps, 'everySeconds' | 'silenceSeconds' | 'unfinishedSeconds' | 'askMs'>
   /** Seconds between two rounds of renewing leases (default 20). */
   readonly renewSeconds?: number
+  /** What is read back before a point is sealed; see VARVE_READ_BACK. */
+  readonly readBack?: NonNullable<Parameters<typeof startSnapshotService>[0]['readBack']>
   /** Leave the block-reader out (it is started by somebody else). */
   readonly withoutBlockReader?: boolean
 }
@@ -119,6 +121,7 @@ async function open(options: StandaloneOptions, closer: Closer): Promise<Standal
   const snapshot = await startSnapshotService({
     ...deps,
     ...(options.renewSeconds === undefined ? {} : { renewSeconds: options.renewSeconds }),
+    ...(options.readBack === undefined ? {} : { readBack: options.readBack }),
   })
   closer.add('snapshot', () => snapshot.close())
   if (options.withoutBlockReader !== true) {

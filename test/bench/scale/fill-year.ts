@@ -49,7 +49,9 @@ const VMS = `
       from generate_series(1, 20) n)) from scale.vms`
 
 const COUNTS = `
-  update varve.vms v set points = p.points from (select vm_id, count(*) as points from varve.restore_points group by vm_id) p where p.vm_id = v.id`
+  update varve.vms v set points = p.points, last_point_id = p.last_point_id, last_point_at = p.last_point_at
+    from (select vm_id, count(*) as points, (array_agg(id order by sealed_at desc))[1] as last_point_id, max(created_at) as last_point_at
+            from varve.restore_points group by vm_id) p where p.vm_id = v.id`
 
 const id = (what: string, day = 'd', disk = '0'): string => `md5('${what} ' || v || ' ' || ${day} || ' ' || ${disk})::uuid`
 /** Backups begin between ten at night and four in the morning. */

@@ -110,7 +110,6 @@ class Seen {
   readonly #early = new Map<string, number[]>()
   served = 0
   ended = 0
-  onEnded: () => void = () => {}
 
   add(message: WorkerMessage): void {
     if ('calls' in message) mergeTimes(this.calls, message.calls)
@@ -126,7 +125,6 @@ class Seen {
         else served.push(event.at)
       } else {
         this.ended += 1
-        this.onEnded()
       }
     }
   }
@@ -166,24 +164,24 @@ async function failed(worker: ChildProcess): Promise<never> {
   throw new Error(`a worker ended with ${code}`)
 }
 
-/** Ask for every VM's backup, keeping `active` of them under way. */
+/** All backups are asked for at once; the catalog's limit lets `active` of them go on. */
 async function askForBackups(catalog: Catalog, seen: Seen, { vms, active, random, note, night }: NightOptions): Promise<void> {
   const order = shuffled(vms.slice(0, night.vms), random)
+  const limits = { runs: active, runsPerHost: active, openDisksPerHost: 2 * active, openDisksPerDatastore: 2 * active }
+  for (const platform of await catalog.listPlatforms()) await catalog.setPlatformLimits(platform.id, limits)
   let asked = 0
-  let wake: () => void = () => {}
-  seen.onEnded = () => wake()
-  let told = Date.now()
-  while (seen.ended < order.length) {
-    while (asked < order.length && asked - seen.ended < active) {
+  const asker = async (): Promise<void> => {
+    while (asked < order.length) {
       const vm = order[asked++]!
       await catalog.createBackup(vm.id, {}, `night ${numberOf(vm)}`)
     }
-    if (Date.now() - told > 10_000) {
-      told = Date.now()
-      note(`${seen.ended} of ${order.length} backups, ${seen.served} ranges`)
-    }
-    await Promise.race([sleep(1000), new Promise<void>(resolve => (wake = resolve))])
   }
+  const asking = Promise.all([asker(), asker()])
+  for (let round = 0; seen.ended < order.length; round++) {
+    if (round % 20 === 0) note(`${asked} asked for, ${seen.ended} of ${order.length} backups, ${seen.served} ranges`)
+    await sleep(500)
+  }
+  await asking
 }
 
 function shuffled<T>(all: readonly T[], random: () => number): T[] {

@@ -24,9 +24,9 @@ export function yearCalls({ catalog, vms, days, random }: YearCalls): Readonly<R
   const place = (): string => placeAfter({ id: randomUUID(), createdAt: before() })
   const keys: { vmId: string; key: string }[] = []
   return {
-    'listPoints(vm), all 365': () => catalog.listPoints(vm().id),
+    'listPoints(vm), newest 200': () => catalog.listPoints(vm().id),
     'listPoints(), newest 100': () => catalog.listPoints(undefined, { limit: 100 }),
-    'listPoints(), 500 from anywhere': () => catalog.listPoints(undefined, { after: place() }),
+    'listPoints(), 200 from anywhere': () => catalog.listPoints(undefined, { after: place() }),
     getPoint: () => catalog.getPoint(pointId(point())),
     parentPoint: () => catalog.parentPoint(vm().id),
     getPointConfig: () => catalog.getPointConfig(pointId(point())),
@@ -35,13 +35,13 @@ export function yearCalls({ catalog, vms, days, random }: YearCalls): Readonly<R
       return catalog.getImageRoot(idOf('image', v, d, some(2)))
     },
     'listRuns(), newest 50': () => catalog.listRuns(),
-    'listRuns(), 500 from anywhere': () => catalog.listRuns({ limit: 500, after: place() }),
+    'listRuns(), 50 from anywhere': () => catalog.listRuns({ after: place() }),
     'listRuns(vm)': () => catalog.listRuns({ vmId: vm().id }),
     'listRuns(active)': () => catalog.listRuns({ active: true, limit: 500 }),
     'listRuns(restores)': () => catalog.listRuns({ kind: 'restore' }),
     getRun: () => catalog.getRun(idOf('run', numberOf(vm()), 1 + some(days))),
     getRunForWork: () => catalog.getRunForWork(idOf('run', numberOf(vm()), 1 + some(days))),
-    'listVms(), 1000 from anywhere': () => catalog.listVms({ after: placeAfter({ id: randomUUID(), name: vm().name }) }),
+    'listVms(), 500 from anywhere': () => catalog.listVms({ after: placeAfter({ id: randomUUID(), name: vm().name }) }),
     getVm: () => catalog.getVm(vm().id),
     activeLeases: () => catalog.activeLeases(),
     'createBackup, then cancelled': async () => {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Catalog, Vm } from '@varve/catalog-client'
 import { statementTimes, type TableSize, tableSizes } from './database-size.ts'
 import type { Histogram } from './histogram.ts'
@@ -11,6 +12,9 @@ export interface YearFigures {
   /** Statements that no caller waits for, by the database's own clock, ms. */
   readonly background: readonly { readonly name: string; readonly meanMs: number; readonly maxMs: number }[]
 }
+
+/** What a user does between two calls. */
+const THINK_MS = 100
 
 const BACKGROUND = {
   'reconciler: look for silent runs': '%from varve.runs r where r.ended_at is null and (%',
@@ -27,7 +31,7 @@ export async function measureYear(
   const calls = yearCalls(options)
   // What is read for the first time comes from disk: one round to warm what a working catalog has in memory.
   await measureCalls(calls, Math.ceil(times / 10), users)
-  const measured = await measureCalls(calls, times, users)
+  const measured = await measureCalls(calls, times, users, () => sleep(THINK_MS))
   for (let n = 0; n < 20; n++) await fetch(`${catalogUrl}/metrics`).then(answer => answer.text())
   const background = []
   for (const [name, like] of Object.entries(BACKGROUND)) {

@@ -2,6 +2,7 @@ import type { Extent } from '@varve/cbt'
 import Type from 'typebox'
 import type {
   CbtStatus,
+  ConfiguredDisk,
   DiskAddress,
   Lease,
   LeaseType,
@@ -19,6 +20,7 @@ import type { ScpOptions } from './options.ts'
 import { ScpClient } from './scp-client.ts'
 import { Servers } from './servers.ts'
 import { Snapshots } from './snapshots.ts'
+import { diskEntries, identityOf } from './vm-config.ts'
 
 const versionAnswer = answerCheck(Type.Object({ build_version: Type.String({ minLength: 1, maxLength: 200 }) }))
 
@@ -82,6 +84,10 @@ class ScpDriver implements PlatformDriver {
 
   deleteSnapshot(vmId: string, snapshotId: string, signal?: AbortSignal): Promise<void> {
     return this.#snapshots.delete(vmId, snapshotId, signal)
+  }
+
+  configuredDisks(config: VmConfig): readonly ConfiguredDisk[] {
+    return diskEntries(config).map(disk => ({ id: String(disk.device_id), ...identityOf(disk) }))
   }
 
   changedAreas(

@@ -6,7 +6,7 @@ import { answerCheck } from './check-answer.ts'
 import { SCP_DEFAULTS, type ScpOptions } from './options.ts'
 import { type ScpClient, segment } from './scp-client.ts'
 import { waitForTask } from './tasks.ts'
-import { diskEntries, diskSizeOf, savedConfig } from './vm-config.ts'
+import { diskEntries, diskSizeOf, identityOf, savedConfig } from './vm-config.ts'
 
 const Id = Type.String({ pattern: '^[\\w.:-]{1,200}$' })
 const Name = Type.String({ maxLength: 1000 })
@@ -120,7 +120,7 @@ export class Snapshots {
       config,
       disks: diskEntries(config).map(disk => {
         if (typeof disk.device_id !== 'string') throw new PlatformError('PLATFORM_ANSWER_INVALID', 'snapshot: a disk has no device_id')
-        return { id: disk.device_id, size: diskSizeOf(disk) }
+        return { id: disk.device_id, size: diskSizeOf(disk), ...identityOf(disk) }
       }),
     }
   }

@@ -40,7 +40,7 @@ export function newVmBody(
     os_option: objectAt(config, 'os_option'),
     hardware_option: {
       ...otherHardware,
-      disks: diskEntries(config).map(({ base_image_id: _image, ...disk }) => disk),
+      disks: diskEntries(config).map(newDisk),
       ...(Array.isArray(adapters) ? { network_adapters: adapters.map(newAdapter) } : {}),
     },
   }
@@ -80,6 +80,20 @@ export function diskSizeOf(disk: Readonly<Record<string, unknown>>): number {
     throw invalid(`the size of disk ${String(disk.device_id).slice(0, 100)} is missing or not whole bytes`)
   }
   return size
+}
+
+/** A slot says little about what is in it; the serial number does, where the platform gives one. */
+export function identityOf(disk: Readonly<Record<string, unknown>>): { readonly identity?: string } {
+  const { advanced_config: config } = disk
+  const serial = typeof config === 'object' && config !== null ? (config as Record<string, unknown>).serial_number : undefined
+  return typeof serial === 'string' && serial !== '' && serial.length <= 200 ? { identity: serial } : {}
+}
+
+/** Without what was the old disk's alone. */
+function newDisk({ base_image_id: _image, advanced_config: config, ...disk }: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  if (config === undefined) return disk
+  const { serial_number: _serial, ...rest } = object(config)
+  return { ...disk, advanced_config: rest }
 }
 
 function newAdapter(adapter: unknown): Record<string, unknown> {

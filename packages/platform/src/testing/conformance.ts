@@ -127,7 +127,10 @@ export function testPlatformDriver(name: string, makeFixture: () => Promise<Plat
       expect(again.id).toBe(first.id)
       expect(first.name).toBe('varve-a')
       expect(first.checkpointId).toBeGreaterThan(0n)
-      expect(first.disks).toEqual(DISKS)
+      expect(first.disks.map(({ id, size }) => ({ id, size }))).toEqual(DISKS)
+      // Where a platform tells disks apart, no two are the same.
+      const identities = first.disks.flatMap(({ identity }) => (identity === undefined ? [] : [identity]))
+      expect(new Set(identities).size).toBe(identities.length)
       expect(Number.isNaN(Date.parse(first.createdAt))).toBe(false)
       const other = await driver.createSnapshot(vmId, 'other')
       expect((await driver.listSnapshots(vmId, 'varve-')).map(({ id }) => id)).toEqual([first.id])

@@ -84,6 +84,14 @@ export const s3Faults = {
       response.writeHead(206, { 'content-length': 1, 'content-range': `bytes 5-5/${object.length}` })
       response.end(object.subarray(5, 6))
     },
+  /** The first byte of the range, and headers that fit it. */
+  shortRange:
+    (): FakeS3Answer =>
+    (request, response, object = Buffer.alloc(0)) => {
+      const first = Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1])
+      response.writeHead(206, { 'content-length': 1, 'content-range': `bytes ${first}-${first}/${object.length}` })
+      response.end(object.subarray(first, first + 1))
+    },
   noLength: (): FakeS3Answer => (_request, response) => {
     response.writeHead(200)
     response.write('a')

@@ -35,6 +35,6 @@ export const PointSchema = Type.Object(
 )
 export type PointAnswer = Static<typeof PointSchema>
 
-const page = pageQuery(500, 1000)
+const page = pageQuery(200, 1000)
 export const PointsQuery = Type.Object({ vmId: Type.Optional(Id), ...page }, { additionalProperties: false })
 export const PointsOfVmQuery = Type.Object(page, { additionalProperties: false })

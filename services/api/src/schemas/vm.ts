@@ -24,4 +24,4 @@ export const VmSchema = Type.Object(
 )
 export type VmAnswer = Static<typeof VmSchema>
 
-export const VmsQuery = Type.Object(pageQuery(1000, 1000), { additionalProperties: false })
+export const VmsQuery = Type.Object(pageQuery(500, 1000), { additionalProperties: false })

@@ -30,7 +30,7 @@ export interface SnapshotRecord {
   readonly checkpointId: string
   /** The VM's configuration at that instant. */
   readonly config: Readonly<Record<string, unknown>>
-  readonly disks: readonly { readonly id: string; readonly size: number }[]
+  readonly disks: readonly { readonly id: string; readonly size: number; readonly serial?: string }[]
   /** Milliseconds that writes were held for it. */
   readonly pauseMs: number
   /** It is being merged (or the merge was cut off and waits for the next deleteSnapshot): its disks can't be opened any more. */
@@ -67,6 +67,9 @@ export interface Datastore {
   addDisk(vmId: string, disk: { readonly id: string; readonly size: number }): Promise<VmRecord>
   /** Expires the CBT of the disk. Grows or shrinks; refused while snapshots exist. */
   resizeDisk(vmId: string, diskId: string, size: number): Promise<VmRecord>
+
+  /** Another, empty disk in the place of one, with the tracking of that one going on: what a platform does that tracks by slot. Refused while snapshots exist. */
+  replaceDisk(vmId: string, diskId: string): Promise<VmRecord>
 
   /** All disks at the same instant. Resolves when the fold is done and the checkpoint is usable. */
   createSnapshot(vmId: string, snapshot: { readonly name: string; readonly description?: string }): Promise<SnapshotRecord>

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import fs from 'node:fs'
 import { isDiskSize, PageCache } from '@varve/cbt'
 import { createLogger, type Logger } from '@varve/runtime'
@@ -10,7 +10,7 @@ import { liveBackend, snapshotBackend } from './disk-backends.ts'
 import { DatastoreError } from './errors.ts'
 import { syncFolder } from './file-io.ts'
 import { loadPunchHole, type PunchHole } from './hole.ts'
-import { resizeLayerFiles } from './layer.ts'
+import { removeLayerFiles, resizeLayerFiles } from './layer.ts'
 import { lockFolder, readBootId } from './lock-file.ts'
 import { baseName, checkId, VM_FILE } from './names.ts'
 import { revertSnapshot } from './revert-snapshot.ts'
@@ -214,6 +214,20 @@ class FolderDatastore implements Datastore {
     })
   }
 
+  async replaceDisk(vmId: string, diskId: string): Promise<VmRecord> {
+    const vm = this.#vm(vmId)
+    return vm.changes.run(async () => {
+      const { size } = vm.diskState(diskId)
+      if (vm.state.snapshots.length > 0) throw new DatastoreError('HAS_SNAPSHOTS', 'the VM has snapshots', { vmId })
+      await vm.commit(vm.withDisks([diskId], state => ({ ...state, serial: newSerial() })))
+      await vm.reopenDisks(async () => {
+        await removeLayerFiles(vm.path(baseName(diskId)), size)
+        await createBase(vm, { id: diskId, size })
+      })
+      return recordOf(vm.state)
+    })
+  }
+
   async createSnapshot(vmId: string, snapshot: Parameters<Datastore['createSnapshot']>[1]): ReturnType<Datastore['createSnapshot']> {
     const vm = this.#vm(vmId)
     const { generation: _, ...record } = await vm.changes.run(() => takeSnapshot(vm, snapshot))
@@ -281,7 +295,11 @@ class FolderDatastore implements Datastore {
 }
 
 function newDisk(disk: { readonly id: string; readonly size: number }): VmState['disks'][number] {
-  return { id: disk.id, size: disk.size, cbt: false, cbtExpired: false, trackingId: '' }
+  return { id: disk.id, size: disk.size, cbt: false, cbtExpired: false, trackingId: '', serial: newSerial() }
+}
+
+function newSerial(): string {
+  return randomBytes(10).toString('hex')
 }
 
 function checkDisk(disk: { readonly id: string; readonly size: number }): void {

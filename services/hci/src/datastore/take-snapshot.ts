@@ -103,7 +103,7 @@ function draft(vm: Vm, given: { readonly name: string; readonly description?: st
     createdAt: new Date().toISOString(),
     checkpointId: tracked ? formatCheckpoint(checkpointId({ versionId: state.versionId, incId })) : '0',
     config: state.config,
-    disks: state.disks.map(({ id, size }) => ({ id, size })),
+    disks: state.disks.map(({ id, size, serial }) => ({ id, size, ...(serial === undefined ? {} : { serial }) })),
     pauseMs: 0,
     deleting: false,
     generation: 0,

@@ -10,6 +10,9 @@ import { VM_FILE } from './names.ts'
 const Id = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$' })
 const U32 = Type.Integer({ minimum: 0, maximum: MAX_U32 })
 
+/** Of this very disk and no other; disks of before there were serials have none. */
+const Serial = Type.Optional(Type.String({ pattern: '^[0-9a-f]{20}$' }))
+
 const DiskState = Type.Object({
   id: Id,
   size: Type.Integer({ minimum: 512 }),
@@ -17,6 +20,7 @@ const DiskState = Type.Object({
   cbtExpired: Type.Boolean(),
   /** The same as in the header of the CBT file that belongs to the disk; empty while CBT is off. */
   trackingId: Type.String({ pattern: '^([0-9a-f]{32})?$' }),
+  serial: Serial,
 })
 
 const SnapshotState = Type.Object({
@@ -26,7 +30,7 @@ const SnapshotState = Type.Object({
   createdAt: Type.String(),
   checkpointId: Type.String({ pattern: '^[0-9]{1,20}$' }),
   config: Type.Record(Type.String(), Type.Unknown()),
-  disks: Type.Array(Type.Object({ id: Id, size: Type.Integer({ minimum: 512 }) })),
+  disks: Type.Array(Type.Object({ id: Id, size: Type.Integer({ minimum: 512 }), serial: Serial })),
   pauseMs: Type.Number(),
   /** Its overlay is being merged down; it can't be read any more. */
   deleting: Type.Boolean(),

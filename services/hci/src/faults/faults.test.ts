@@ -101,6 +101,7 @@ test('changed areas that are wrong, and an expired CBT', async () => {
   const [e] = (await spoiled('past-end')).changed_area
   expect(e.start + e.length).toBeGreaterThan(4 * MiB)
   expect((await spoiled('endless')).length).toBe(0)
+  expect(await spoiled('empty')).toEqual({ changed_area: [], start_offset: 0, length: 4 * MiB })
   expect((await spoiled('malformed')).length).toBe('all')
   await fault('cbt-expired', undefined, undefined, 1)
   expect((await hci.call('GET', areas)).body.message).toBe('The VM CBT has expired. Please reset it.')
@@ -130,6 +131,41 @@ test.each([
   for (let i = 0; i < 4; i++) await again.readInto(0, target)
   await again.close()
   await hci.done('DELETE', `/janus/20180725/backup-resources/${lease}`)
+})
+
+test('another disk in the place of one: empty, with another serial number, its tracking none the wiser', async () => {
+  const other = await hci.createVm('replaced', { virtio0: 4 * MiB })
+  await hci.done('PUT', `/janus/20180725/servers/${other}/cbt/status`, { type: 'enable' })
+  await hci.done('POST', `/janus/20180725/servers/${other}/start`)
+  const guest = await hci.guest(other)
+  await guest.write(0, Buffer.alloc(256 * KiB, 7))
+  await guest.close()
+  const look = async (name: string) => {
+    const id = await hci.snapshot(other, name)
+    const { data } = await hci.call('GET', `/janus/20180725/servers/${other}/snapshots/${id}`)
+    const areasSince = (checkpoint: string) =>
+      hci.call(
+        'GET',
+        `/janus/20180725/servers/${other}/cbt/changed-areas?disk_id=virtio0&snapshot_id=${id}&checkpoint_id=${checkpoint}&start_offset=0`,
+      )
+    const serial: string = data.vmconf.hardware_option.disks[0].advanced_config.serial_number
+    return { id, serial, checkpoint: data.checkpoint_id as string, areasSince }
+  }
+  const before = await look('before')
+  expect((await hci.call('POST', '/varve-test/replace-disk', { vm_id: other, disk_id: 'virtio0' })).status).toBe(409)
+  await hci.done('DELETE', `/janus/20180725/servers/${other}/snapshots/${before.id}`)
+  expect((await hci.call('POST', '/varve-test/replace-disk', { vm_id: other, disk_id: 'virtio0' })).status).toBe(200)
+  const after = await look('after')
+  expect(after.serial).not.toBe(before.serial)
+  expect((await after.areasSince(before.checkpoint)).data.changed_area).toEqual([])
+  const disk = await hci.guest(other)
+  const bytes = Buffer.alloc(256 * KiB, 1)
+  await disk.readInto(0, bytes)
+  await disk.close()
+  expect(bytes.every(byte => byte === 0)).toBe(true)
+  // It stays what it is.
+  await hci.restart()
+  expect((await look('later')).serial).toBe(after.serial)
 })
 
 test('without the switch there are no faults', async () => {

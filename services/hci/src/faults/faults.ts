@@ -8,6 +8,7 @@ import Type, { type Static } from 'typebox'
  * |---|---|---|
  * | `http-status` | any call | `status`, `retry_after` (s), `message` |
  * | `http-slow` | any call | `ms` |
+ * | `http-slow-answer` | any call | `ms` (the call takes effect at once, its answer comes later) |
  * | `http-drop` | any call | – (the connection is reset) |
  * | `http-drop-answer` | any call | – (the call takes effect, its answer is lost) |
  * | `answer-merge` | any call answered with success | `data` (laid over the answer's data; in lists over every row) |
@@ -15,14 +16,15 @@ import Type, { type Static } from 'typebox'
  * | `task-slow` | a task, by `match.action` | `ms` |
  * | `lease-refused` | creating a lease | – (answers occupied) |
  * | `lease-lost` | at once | – (running leases that match expire now) |
- * | `changed-areas` | changed-areas | `mode`: `overlap`, `backwards`, `past-end`, `endless`, `malformed` |
+ * | `changed-areas` | changed-areas | `mode`: `overlap`, `backwards`, `past-end`, `endless`, `malformed`, `empty` |
  * | `cbt-expired` | changed-areas | – |
- * | `nbd` | a connection to the backup NBD port | `mode`: `drop`, `stall`, `garbage`; `after_bytes` sent to the client |
+ * | `nbd` | a connection to the backup NBD port | `mode`: `drop`, `stall`, `garbage`; `after_bytes` sent to the client; or `slow`, `bytes_per_second` each way |
  */
 export const FaultSpec = Type.Object({
   kind: Type.Enum([
     'http-status',
     'http-slow',
+    'http-slow-answer',
     'http-drop',
     'http-drop-answer',
     'answer-merge',

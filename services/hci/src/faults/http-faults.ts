@@ -5,7 +5,7 @@ import { pathOf } from '../http/app.ts'
 import { errorEnvelope } from '../http/envelope.ts'
 import { type Faults, numberParam, textParam } from './faults.ts'
 
-/** `http-slow`, `http-drop`, `http-drop-answer`, `http-status`, `answer-merge`, before anything else sees the call. The fault calls themselves are spared. */
+/** `http-slow`, `http-slow-answer`, `http-drop`, `http-drop-answer`, `http-status`, `answer-merge`, before anything else sees the call. The fault calls themselves are spared. */
 export function addHttpFaults(app: App, faults: Faults): void {
   app.addHook('onRequest', async (request, reply) => {
     if (request.url.startsWith('/varve-test/')) return
@@ -30,7 +30,10 @@ export function addHttpFaults(app: App, faults: Faults): void {
 
   app.addHook('onSend', async (request, _reply, payload) => {
     const spared = request.url.startsWith('/varve-test/')
-    if (!spared && faults.take('http-drop-answer', { method: request.method, path: request.url })) request.raw.socket.resetAndDestroy()
+    const subject = { method: request.method, path: request.url }
+    const late = spared ? undefined : faults.take('http-slow-answer', subject)
+    if (late !== undefined) await sleep(numberParam(late, 'ms', 1000))
+    if (!spared && faults.take('http-drop-answer', subject)) request.raw.socket.resetAndDestroy()
     return payload
   })
 

@@ -1,5 +1,5 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import { type Faults, numberParam, textParam } from './faults.ts'
+import { type FaultSpec, type Faults, numberParam, textParam } from './faults.ts'
 
 /** The client's bytes in which its export name is looked for. */
 const HANDSHAKE_BYTES = 4096
@@ -55,20 +55,15 @@ function proxy(client: Socket, upstream: Socket, faults: Faults): void {
         sent = 0
       }
     }
-    if (!upstream.write(bytes)) {
-      client.pause()
-      upstream.once('drain', () => client.resume())
-    }
+    pass(bytes, client, upstream, paceOf(fault))
   })
   upstream.on('data', bytes => {
+    const pace = paceOf(fault)
+    if (pace !== undefined) return pass(bytes, upstream, client, pace)
     const limit = fault === undefined ? Number.POSITIVE_INFINITY : numberParam(fault, 'after_bytes', 0)
     if (sent + bytes.length <= limit) {
       sent += bytes.length
-      if (!client.write(bytes)) {
-        upstream.pause()
-        client.once('drain', () => upstream.resume())
-      }
-      return
+      return pass(bytes, upstream, client, undefined)
     }
     const good = bytes.subarray(0, limit - sent)
     sent = limit
@@ -78,6 +73,21 @@ function proxy(client: Socket, upstream: Socket, faults: Faults): void {
     if (mode === 'drop') client.destroySoon()
     else if (mode === 'garbage') client.write(Buffer.alloc(bytes.length - good.length, 0xa5))
   })
+}
+
+/** Bytes a second of a connection that is slowed down; undefined: as fast as it goes. */
+function paceOf(fault: FaultSpec | undefined): number | undefined {
+  if (fault === undefined || textParam(fault, 'mode', 'drop') !== 'slow') return undefined
+  return Math.max(1, numberParam(fault, 'bytes_per_second', 1024 * 1024))
+}
+
+function pass(bytes: Buffer, from: Socket, to: Socket, pace: number | undefined): void {
+  const roomLeft = to.write(bytes)
+  if (roomLeft && pace === undefined) return
+  from.pause()
+  const resume = (): void => void from.resume()
+  if (pace !== undefined) setTimeout(resume, (bytes.length / pace) * 1000)
+  else to.once('drain', resume)
 }
 
 function listening(server: Server, listen: { readonly host: string; readonly port: number }): Promise<void> {

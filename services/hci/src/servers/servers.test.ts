@@ -81,7 +81,11 @@ test('a saved configuration makes the same VM again, with what we do not know', 
   const { uuid } = await hci.done('POST', '/janus/20180725/servers/config', { ...vmconf, name: 'again', az_id: 'az-varve-1' })
   const again = await hci.snapshot(uuid, 's')
   const second = (await hci.call('GET', `/janus/20180725/servers/${uuid}/snapshots/${again}`)).data.vmconf
-  expect(second).toEqual({ ...vmconf, name: 'again' })
+  // Disks of its own: their serial numbers differ.
+  const [disk] = vmconf.hardware_option.disks
+  const disks = [{ ...disk, advanced_config: { serial_number: expect.any(String) } }]
+  expect(second).toEqual({ ...vmconf, name: 'again', hardware_option: { ...vmconf.hardware_option, disks } })
+  expect(second.hardware_option.disks[0].advanced_config).not.toEqual(disk.advanced_config)
 })
 
 test('an edit changes only what it names; disks grow and are added', async () => {

@@ -12,6 +12,8 @@ export interface DiskSize {
   readonly id: string
   /** Bytes. */
   readonly size: number
+  /** Of this very disk; goes out as `advanced_config.serial_number`. */
+  readonly serial?: string
 }
 
 export interface DiskLimits {
@@ -106,13 +108,16 @@ export function withDisks(conf: VmConf, disks: readonly DiskSize[]): VmConf {
     ...conf,
     hardware_option: {
       ...objectAt(conf, 'hardware_option'),
-      disks: disks.map(({ id, size }) => ({
+      disks: disks.map(({ id, size, serial }) => ({
         disk_type: 'VIRTUALDISK',
         adapter_type: id.startsWith('ide') ? 'IDE' : 'VIRTIO',
         ...entries.get(id),
         device_id: id,
         size_gb: size / GB,
         size_bytes: size,
+        ...(serial === undefined
+          ? {}
+          : { advanced_config: { ...objectAt(entries.get(id) ?? {}, 'advanced_config'), serial_number: serial } }),
       })),
     },
   }

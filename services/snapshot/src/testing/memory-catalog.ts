@@ -31,6 +31,8 @@ export class MemoryCatalog {
   pointConfig: Awaited<ReturnType<Catalog['getPointConfig']>> | null = null
   sealed: SealRequest | null = null
   requeued = 0
+  /** What the ranges reported. */
+  objects: Awaited<ReturnType<Catalog['runObjects']>> = []
 
   constructor(run: Partial<RunForWork> & Pick<RunForWork, 'id' | 'kind'>) {
     this.run = {
@@ -149,6 +151,10 @@ export class MemoryCatalog {
     return this.pages.get(imageId) ?? new Uint8Array()
   }
 
+  async runObjects(): ReturnType<Catalog['runObjects']> {
+    return this.objects
+  }
+
   async seal(_id: string, request: SealRequest): Promise<void> {
     if (this.sealed !== null) return
     this.#expect('sealing')
@@ -184,8 +190,9 @@ export class MemoryCatalog {
   }
 
   async getPointConfig(): Promise<NonNullable<MemoryCatalog['pointConfig']>> {
-    if (this.pointConfig === null) throw new CatalogError('NOT_FOUND', 'no point')
-    return this.pointConfig
+    if (this.pointConfig !== null) return this.pointConfig
+    if (this.parent === null) throw new CatalogError('NOT_FOUND', 'no point')
+    return { config: {}, platformId: 'platform', platformVmId: 'vm-1', checkpointId: this.parent.checkpointId }
   }
 
   async getImageRoot(imageId: string): Promise<{ readonly rootKey: string; readonly restorePointId: string }> {

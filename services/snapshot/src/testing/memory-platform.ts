@@ -1,6 +1,7 @@
 import type { Extent } from '@varve/cbt'
 import {
   type CbtStatus,
+  type ConfiguredDisk,
   type DiskAddress,
   type Lease,
   type LeaseType,
@@ -33,6 +34,8 @@ export class MemoryPlatform implements PlatformDriver {
   /** Whether making a VM fails, and how switching power fails. */
   creationFails = false
   powerFails: 'TASK_FAILED' | 'TASK_TIMEOUT' | 'VM_BUSY' | 'PLATFORM_UNREACHABLE' | null = null
+  /** Of the very disks, by slot. */
+  readonly identities = new Map<string, string>()
   generation = 1n
   inc = 0n
   /** By default each disk has its first 64 KiB changed, and expires across generations as a real one does. */
@@ -81,7 +84,15 @@ export class MemoryPlatform implements PlatformDriver {
     const tracked = disks.some(({ id }) => this.tracked.has(`${vmId}/${id}`))
     const checkpointId = tracked ? (this.generation << 32n) | this.inc : 0n
     const id = `snapshot-${this.#next++}`
-    const snapshot = { id, name, vmId, createdAt: '2026-01-01T00:00:00Z', checkpointId, config: { name: vmName }, disks }
+    const snapshot = {
+      id,
+      name,
+      vmId,
+      createdAt: '2026-01-01T00:00:00Z',
+      checkpointId,
+      config: { name: vmName },
+      disks: this.#identified(disks),
+    }
     await this.#tasks.run(vmId, during, () => this.snapshots.set(id, snapshot))
     return snapshot
   }
@@ -100,6 +111,10 @@ export class MemoryPlatform implements PlatformDriver {
   async deleteSnapshot(vmId: string, snapshotId: string): Promise<void> {
     this.#tasks.requireIdle(vmId)
     this.snapshots.delete(snapshotId)
+  }
+
+  configuredDisks(config: VmConfig): readonly ConfiguredDisk[] {
+    return (config.disks ?? []) as readonly ConfiguredDisk[]
   }
 
   async *changedAreas({
@@ -208,5 +223,12 @@ export class MemoryPlatform implements PlatformDriver {
   #made(vmId: string): string {
     if (this.creationFails) throw new PlatformError('TASK_FAILED', 'no space left')
     return vmId
+  }
+
+  #identified(disks: PlatformVm['disks']): PlatformSnapshot['disks'] {
+    return disks.map(disk => {
+      const identity = this.identities.get(disk.id)
+      return identity === undefined ? disk : { ...disk, identity }
+    })
   }
 }

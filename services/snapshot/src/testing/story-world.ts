@@ -60,6 +60,8 @@ function watch<T extends object>(target: T, name: string, at: (step: string) => 
       if (key === 'asCatalog') return proxy
       const value = Reflect.get(target, key, target) as unknown
       if (typeof value !== 'function') return value
+      // Only looks at what it is given.
+      if (key === 'configuredDisks') return value.bind(target) as unknown
       // Listings are generators: a hook before is enough.
       if (key === 'changedAreas' || key === 'listVms') {
         return async function* (...args: unknown[]) {

@@ -8,6 +8,7 @@ import type { S3Counters } from './s3-counters.ts'
 import { connectionError, parseErrorDocument, s3Error } from './s3-errors.ts'
 import { objectOrigin, objectPath, type S3Target } from './s3-target.ts'
 import { EMPTY_HASH, signRequest } from './sigv4.ts'
+import { StoreClock } from './store-clock.ts'
 
 const CONNECT_TIMEOUT_MS = 10_000
 
@@ -29,6 +30,7 @@ export class S3Objects {
   readonly #counters: S3Counters
   readonly #pool: Pool
   readonly #host: string
+  readonly #clock = new StoreClock()
 
   constructor(target: S3Target, counters: S3Counters) {
     const origin = objectOrigin(target)
@@ -86,7 +88,7 @@ export class S3Objects {
       try {
         const limited = signal === undefined ? timeout : AbortSignal.any([signal, timeout])
         const answer = await receiveAnswer(this.#pool, this.#signed(request), { doing, key, bytesFor, signal: limited })
-        if (!isGood(answer.head)) throw answerError(doing, key, answer)
+        if (!isGood(answer.head)) throw this.#refusal(doing, key, answer)
         onDone(answer.bytes)
         return answer.bytes
       } catch (error) {
@@ -97,11 +99,17 @@ export class S3Objects {
     })
   }
 
+  #refusal(doing: string, key: string, answer: Answer): RepositoryError {
+    const error = answerError(doing, key, answer)
+    if (error.context.s3Code !== 'RequestTimeTooSkewed' || !this.#clock.learn(answer.head.headers.date)) return error
+    return new RepositoryError('STORE_UNAVAILABLE', `${error.message}; from now on by the clock of the store`, error.context)
+  }
+
   #signed({ method, key, headers, payloadHash, body }: ObjectRequest): Dispatcher.DispatchOptions {
     const { credentials, region } = this.#target
     const path = objectPath(this.#target, key)
     const toSign = { method, path, query: '', headers: { host: this.#host, ...headers }, payloadHash }
-    const signed = signRequest(toSign, credentials, { region, service: 's3', time: new Date() })
+    const signed = signRequest(toSign, credentials, { region, service: 's3', time: this.#clock.now() })
     this.#counters[method === 'PUT' ? 'puts' : 'gets'] += 1
     return { method, path, headers: signed, body }
   }
@@ -118,9 +126,11 @@ function expectedLength(key: string, response: AnswerHead, range: ByteRange | un
   }
   if (response.status !== 206) throw new RepositoryError('STORE_UNAVAILABLE', `GET ${key}: the store ignored the range`, { key })
   // A range that begins in the object and ends past it is answered with what there is.
-  const [, first, last] = /^bytes (\d+)-(\d+)\//.exec(String(response.headers['content-range'] ?? '')) ?? []
+  const [, first, last, total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(String(response.headers['content-range'] ?? '')) ?? []
   const whole = Number(first) === range.offset && Number(last) - Number(first) + 1 === length
-  if (whole && length < range.length)
+  // One that stops before the object does was cut on its way.
+  const atEnd = total === undefined || Number(last) + 1 >= Number(total) || total === '*'
+  if (whole && length < range.length && atEnd)
     throw new RepositoryError('RANGE_INVALID', `${key} ends before the range asked for`, { key, ...range })
   if (!whole || length !== range.length)
     throw new RepositoryError('STORE_TRUNCATED', `GET ${key}: another range came than was asked for`, { key })

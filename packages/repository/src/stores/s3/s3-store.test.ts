@@ -63,12 +63,35 @@ describe('a fault that passes is tried again', () => {
   test.each([
     ['a range ignored', s3Faults.ignoreRange()],
     ['another range', s3Faults.wrongRange()],
+    ['fewer bytes, though the object goes on', s3Faults.shortRange()],
   ])('%s', async (_title, fault) => {
     server.faults.push(fault)
     const part = await store.get('one', { offset: 10, length: 20 })
     expect(Buffer.compare(part, bytes.subarray(10, 30))).toBe(0)
   })
 })
+
+test('a clock that is an hour off: requests are signed by that of the store', async () => {
+  const theirs = new Date(Date.now() - 3_600_000)
+  server.faults.push(s3Faults.status(403, 'RequestTimeTooSkewed', { date: theirs.toUTCString() }))
+  await store.put('two', bytes)
+  expect(Buffer.compare(await store.get('two'), bytes)).toBe(0)
+  const [refused, ...later] = server.requests.slice(-3).map(({ headers }) => amzTime(headers['x-amz-date']))
+  expect(refused! - theirs.getTime()).toBeGreaterThan(3_500_000)
+  for (const time of later) expect(Math.abs(time - theirs.getTime())).toBeLessThan(100_000)
+})
+
+test('refused for the time although it is that of the store: said', async () => {
+  const skewed = s3Faults.status(403, 'RequestTimeTooSkewed', { date: new Date().toUTCString() })
+  server.faults.push(skewed)
+  await fails('STORE_DENIED', store.put('two', bytes))
+  server.faults.push(s3Faults.status(403, 'RequestTimeTooSkewed', { date: 'nonsense' }))
+  await fails('STORE_DENIED', store.put('two', bytes))
+})
+
+function amzTime(text: unknown): number {
+  return Date.parse(String(text).replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/, '$1-$2-$3T$4:$5:$6Z'))
+}
 
 describe('a fault that stays is said', () => {
   test.each<[RepositoryErrorCode, number, string, boolean]>([

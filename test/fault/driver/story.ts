@@ -1,0 +1,124 @@
+import { randomUUID } from 'node:crypto'
+import type { Run } from '@varve/catalog-client'
+import type { Fault, Injection } from './fault.ts'
+import { armPoint, isRestore, type Point } from './points.ts'
+import type { Random } from './random.ts'
+import { type KnownPoint, knownPoint } from './stored-points.ts'
+import { differenceOfVm, type GuestVm, type VmTruth } from './vm.ts'
+import { problemsOf } from './whole.ts'
+import type { World } from './world.ts'
+
+/** What one injection led to. */
+export interface Outcome {
+  readonly fault: string
+  readonly point: Point
+  readonly state: string
+  readonly reason: string | null
+  /** From the injection to the end of the run. */
+  readonly recoverMs: number
+  /** What is not as the table says; empty: all is well. */
+  readonly problems: readonly string[]
+}
+
+const LIMIT_MS = 240_000
+const REACH_MS = 120_000
+/** A run with slowed disks takes about as long. */
+const RUN_MS = 4000
+
+/** Start a run, inject the fault when it comes to the point, let it end, and look at everything. */
+export async function injectOnce(world: World, vm: GuestVm, fault: Fault, point: Point, random: Random): Promise<Outcome> {
+  const problems: string[] = []
+  const randomMs = random.below(RUN_MS)
+  const source = isRestore(point) ? lastPointOf(world, vm) : undefined
+  if (source === undefined) await vm.change(random)
+  const armed = await armPoint(world, point, randomMs)
+  let held = true
+  const release = async (): Promise<void> => {
+    // Once: what `heal` makes the platform do must stay.
+    if (held) await armed.release()
+    held = false
+  }
+  let truth: VmTruth
+  let run: Run
+  let struck: number
+  try {
+    run = await startRun(world, vm, source, random)
+    await reach(world, run, point, armed.reached)
+    struck = Date.now()
+    const injection: Injection = { world, vm, run, point, random }
+    await fault.inject(injection)
+    // After it: a disk may have been replaced.
+    truth = vm.truth()
+    await release()
+    await (fault.heal?.(injection) ?? world.startAll())
+  } finally {
+    await release()
+  }
+  run = await endOf(world, run, fault.limitMs ?? LIMIT_MS)
+  const recoverMs = Date.now() - struck
+  await world.startAll()
+  await world.ready()
+  problems.push(...((await fault.after?.({ world, vm, run, point, random })) ?? []))
+  if (!fault.expect.some(({ state, reason }) => state === run.state && reason === run.reason)) {
+    problems.push(`the run is ${run.state} (${run.reason}: ${run.message})`)
+  }
+  const touched: KnownPoint[] = []
+  if (source !== undefined) {
+    problems.push(...(await lookAtRestored(world, run, source)))
+  } else if (run.restorePointId !== null) {
+    const sealed = await knownPoint(world, run.restorePointId, truth)
+    world.points.push(sealed)
+    touched.push(sealed)
+  }
+  problems.push(...(await problemsOf(world, [vm], touched)))
+  return { fault: fault.name, point, state: run.state, reason: run.reason, recoverMs, problems }
+}
+
+function lastPointOf(world: World, vm: GuestVm): KnownPoint {
+  const point = world.points.findLast(candidate => candidate.vmId === vm.vmId)
+  if (point === undefined) throw new Error('there is nothing to restore yet')
+  return point
+}
+
+/** A backup in full or not, as the dice say: both have a range in every page. */
+function startRun(world: World, vm: GuestVm, source: KnownPoint | undefined, random: Random): Promise<Run> {
+  if (source === undefined) return world.api<Run>('POST', `/v1/vms/${vm.vmId}/backups`, { full: random.next() < 0.5 })
+  const name = `restored-${randomUUID().slice(0, 8)}`
+  return world.api<Run>('POST', `/v1/restore-points/${source.id}/restores`, { target: 'new-vm', name, powerOn: true })
+}
+
+async function reach(world: World, { id }: Run, point: Point, reached: (run: Run) => Promise<boolean>): Promise<void> {
+  for (const deadline = Date.now() + REACH_MS; ; await new Promise(resolve => setTimeout(resolve, 20))) {
+    const now = await world.api<Run>('GET', `/v1/runs/${id}`)
+    if (await reached(now)) return
+    if (now.endedAt !== null && !point.endsWith('random'))
+      throw new Error(`the run ended (${now.state} ${now.reason}) before it came to ${point}`)
+    if (Date.now() > deadline) throw new Error(`the run never came to ${point}: ${JSON.stringify(now)}`)
+  }
+}
+
+/** The api may be away meanwhile. */
+export async function endOf(world: World, run: Run, limitMs: number): Promise<Run> {
+  let last: Run = run
+  for (const deadline = Date.now() + limitMs; ; await new Promise(resolve => setTimeout(resolve, 50))) {
+    last = await world.api<Run>('GET', `/v1/runs/${run.id}`).catch(() => last)
+    if (last.endedAt !== null) return last
+    if (Date.now() > deadline)
+      throw new Error(`run ${run.id} is still ${last.state} ${limitMs} ms after the injection: ${JSON.stringify(last)}`)
+  }
+}
+
+/** The VM that came of a restore is as the point was; it is taken away. One that did not succeed leaves none. */
+async function lookAtRestored(world: World, run: Run, source: KnownPoint): Promise<string[]> {
+  const problems: string[] = []
+  if (run.state === 'succeeded' && run.targetPlatformVmId !== null) {
+    const wrong = await differenceOfVm(world, run.targetPlatformVmId, source.truth)
+    if (wrong !== null) problems.push(`the restored VM: ${wrong}`)
+    await world.driver.power(run.targetPlatformVmId, 'off')
+    await world.driver.deleteVm(run.targetPlatformVmId)
+  }
+  for await (const { name } of world.driver.listVms()) {
+    if (name.startsWith('restored-')) problems.push(`leak on the platform: VM ${name}`)
+  }
+  return problems
+}

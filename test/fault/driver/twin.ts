@@ -1,0 +1,42 @@
+import { noise } from '../../support/pattern.ts'
+
+export const GRANULE = 64 * 1024
+
+/** What a disk holds: granule -> the seed of its bytes; all other granules are zero. */
+export type Truth = ReadonlyMap<number, string>
+
+/** Recorded truth of a disk that is written granule by granule. */
+export class Twin {
+  readonly size: number
+  readonly #granules = new Map<number, string>()
+
+  constructor(size: number) {
+    this.size = size
+  }
+
+  set(granule: number, seed: string): void {
+    this.#granules.set(granule, seed)
+  }
+
+  /** As it is now, and stays. */
+  now(): Truth {
+    return new Map(this.#granules)
+  }
+}
+
+export function granuleBytes(seed: string): Buffer {
+  return noise(seed, GRANULE)
+}
+
+const ZERO = Buffer.alloc(GRANULE)
+
+/** First offset in `bytes` (at `offset` of the disk, both whole granules) at which it is not as recorded; null when it is. */
+export function firstWrong(truth: Truth, offset: number, bytes: Uint8Array): number | null {
+  for (let at = 0; at < bytes.length; at += GRANULE) {
+    const seed = truth.get((offset + at) / GRANULE)
+    const wanted = seed === undefined ? ZERO : granuleBytes(seed)
+    const length = Math.min(GRANULE, bytes.length - at)
+    if (wanted.compare(bytes, at, at + length, 0, length) !== 0) return offset + at
+  }
+  return null
+}

@@ -1,0 +1,77 @@
+import { openStore } from '@varve/repository'
+import { differenceOfPoint, type KnownPoint } from './stored-points.ts'
+import type { GuestVm } from './vm.ts'
+import type { World } from './world.ts'
+
+interface Check {
+  readonly id: string
+  readonly state: string
+  readonly findings: readonly {
+    readonly code: string
+    readonly kind: 'leak' | 'broken' | 'note'
+    readonly subject: string
+    readonly message: string
+    readonly swept: boolean
+  }[]
+}
+
+const CHECK_MS = 120_000
+
+/** What is wrong with the world although every run has ended: nothing, if all is well. `points` are read in whole. */
+export async function problemsOf(world: World, vms: readonly GuestVm[], points: readonly KnownPoint[]): Promise<string[]> {
+  const problems: string[] = []
+  problems.push(...(await fromTheChecker(world)))
+  for (const vm of vms) problems.push(...(await onThePlatform(world, vm)))
+  problems.push(...(await inTheBucket(world)))
+  for (const point of points) {
+    const wrong = await differenceOfPoint(world, point)
+    if (wrong !== null) problems.push(`restore point ${point.id}: ${wrong}`)
+  }
+  return problems
+}
+
+/** The product's own look; an installation without it (404) is looked at from outside only. */
+async function fromTheChecker(world: World): Promise<string[]> {
+  if (!world.services.has('maintenance')) return []
+  const { id } = await world.api<Check>('POST', '/v1/checks', { scope: 'all', sweep: true })
+  for (const deadline = Date.now() + CHECK_MS; ; await new Promise(resolve => setTimeout(resolve, 200))) {
+    const check = await world.api<Check>('GET', `/v1/checks/${id}`)
+    if (check.state === 'failed') return [`check ${id} failed`]
+    if (check.state === 'done') {
+      const bad = check.findings.filter(finding => finding.kind === 'broken' || (finding.kind === 'leak' && !finding.swept))
+      return bad.map(({ kind, code, subject, message }) => `${kind} ${code}: ${subject} ${message}`)
+    }
+    if (Date.now() > deadline) return [`check ${id} is still ${check.state}`]
+  }
+}
+
+/** No snapshot is left, nobody holds the VM, and no VM is there that nobody asked for. */
+async function onThePlatform(world: World, vm: GuestVm): Promise<string[]> {
+  const problems: string[] = []
+  const snapshots = await world.driver.listSnapshots(vm.platformVmId, '')
+  if (snapshots.length > 0) problems.push(`leak on the platform: snapshots ${snapshots.map(s => s.name).join(', ')}`)
+  try {
+    const lease = await world.driver.createLease(vm.platformVmId, 'backup', 60)
+    await world.driver.releaseLease(lease.id)
+  } catch (error) {
+    problems.push(`leak on the platform: VM ${vm.name} is held (${String(error)})`)
+  }
+  return problems
+}
+
+/** The bucket's manifests are those of sealed points, and no point lacks its own. */
+async function inTheBucket(world: World): Promise<string[]> {
+  const store = await openStore(world.repositoryUrl, world.storeSettings)
+  try {
+    const keys = new Set<string>()
+    for await (const { key } of store.list('points/')) keys.add(key)
+    const known = await world.database.query<{ manifest_key: string }>('select manifest_key from varve.restore_points')
+    const missing = known.filter(({ manifest_key: key }) => !keys.delete(key))
+    return [
+      ...missing.map(({ manifest_key: key }) => `broken: the catalog offers ${key}, which the bucket does not have`),
+      ...[...keys].map(key => `leak in the bucket: ${key} belongs to no point`),
+    ]
+  } finally {
+    await store.close()
+  }
+}
