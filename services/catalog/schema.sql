@@ -28,6 +28,8 @@ CREATE INDEX attempts_open ON varve.attempts USING btree (range_id) WHERE (ended
 
 CREATE INDEX attempts_to_sweep ON varve.attempts USING btree (run_id) WHERE ((swept_at IS NULL) AND (outcome IS DISTINCT FROM 'accepted'::text));
 
+CREATE INDEX attempts_to_sweep_again ON varve.attempts USING btree (run_id) WHERE (swept_at < touched_at);
+
 CREATE UNIQUE INDEX attempts_accepted ON varve.attempts USING btree (range_id) WHERE (outcome = 'accepted'::text);
 
 CREATE CONSTRAINT TRIGGER attempts_accepted_is_done AFTER INSERT OR UPDATE OF outcome ON varve.attempts DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.outcome = 'accepted'::text)) EXECUTE FUNCTION check_attempt_accepted();
@@ -58,6 +60,7 @@ create table varve.checks (
   summary jsonb,
   reason text,
   message text,
+  periodic boolean not null default false,
   constraint checks_done_has_findings CHECK (((state <> 'done'::text) OR ((findings IS NOT NULL) AND (summary IS NOT NULL)))),
   constraint checks_end CHECK (((ended_at IS NOT NULL) = (state = ANY (ARRAY['done'::text, 'failed'::text])))),
   constraint checks_failure_has_reason CHECK (((state <> 'failed'::text) OR (reason IS NOT NULL))),
@@ -71,6 +74,8 @@ create table varve.checks (
 CREATE INDEX checks_by_time ON varve.checks USING btree (scope, created_at DESC);
 
 CREATE INDEX checks_open ON varve.checks USING btree (created_at) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
+
+CREATE UNIQUE INDEX checks_one_periodic_open ON varve.checks USING btree (periodic) WHERE (periodic AND (state = ANY (ARRAY['queued'::text, 'running'::text])));
 
 CREATE TRIGGER checks_ended_stay BEFORE UPDATE ON varve.checks FOR EACH ROW WHEN ((old.ended_at IS NOT NULL)) EXECUTE FUNCTION refuse_change();
 
@@ -352,14 +357,17 @@ create table varve.runs (
   released_at timestamp with time zone,
   host_id text,
   lease_token text,
+  last_lease_id text,
   config_hash bytea,
   compacted_at timestamp with time zone,
   constraint runs_checkpoint_id_check CHECK ((checkpoint_id ~ '^[0-9]{1,20}$'::text)),
   constraint runs_end_is_outcome CHECK (((state = ANY (ARRAY['queued'::text, 'preparing'::text, 'copying'::text, 'sealing'::text, 'finishing'::text])) OR (state = outcome))),
+  constraint runs_end_owns_nothing CHECK (((ended_at IS NULL) OR ((snapshot_name IS NULL) AND (snapshot_id IS NULL) AND (lease_id IS NULL) AND (created_vm_id IS NULL)))),
   constraint runs_ended_at CHECK (((ended_at IS NOT NULL) = (state = ANY (ARRAY['succeeded'::text, 'succeeded-with-damage'::text, 'failed'::text, 'cancelled'::text])))),
   constraint runs_failure_has_reason CHECK (((outcome IS DISTINCT FROM 'failed'::text) OR (reason IS NOT NULL))),
   constraint runs_host_id_check CHECK ((length(host_id) <= 200)),
   constraint runs_kind_check CHECK ((kind = ANY (ARRAY['backup'::text, 'restore'::text]))),
+  constraint runs_last_lease_id_check CHECK ((length(last_lease_id) <= 1024)),
   constraint runs_lease_token_check CHECK ((length(lease_token) <= 100)),
   constraint runs_notes_check CHECK ((cardinality(notes) <= 200)),
   constraint runs_only_backups_seal CHECK (((kind = 'backup'::text) OR (state <> 'sealing'::text))),
@@ -379,6 +387,8 @@ create table varve.runs (
 
 CREATE INDEX runs_active ON varve.runs USING btree (created_at) WHERE (state = ANY (ARRAY['queued'::text, 'preparing'::text, 'copying'::text, 'sealing'::text, 'finishing'::text]));
 
+CREATE INDEX runs_by_end ON varve.runs USING btree (ended_at) WHERE (ended_at IS NOT NULL);
+
 CREATE INDEX runs_by_time ON varve.runs USING btree (created_at DESC, id DESC);
 
 CREATE INDEX runs_by_vm ON varve.runs USING btree (vm_id, created_at DESC, id DESC);
@@ -393,11 +403,15 @@ CREATE INDEX runs_to_compact ON varve.runs USING btree (ended_at) WHERE ((ended_
 
 CREATE INDEX runs_waiting ON varve.runs USING btree (platform_id, priority, created_at) WHERE ((released_at IS NULL) AND (ended_at IS NULL));
 
+CREATE INDEX runs_without_point ON varve.runs USING btree (id) WHERE ((ended_at IS NOT NULL) AND (outcome = ANY (ARRAY['failed'::text, 'cancelled'::text])) AND (kind = 'backup'::text));
+
 CREATE UNIQUE INDEX runs_one_active_per_vm ON varve.runs USING btree (vm_id) WHERE ((state = ANY (ARRAY['queued'::text, 'preparing'::text, 'copying'::text, 'sealing'::text, 'finishing'::text])) AND ((kind = 'backup'::text) OR ((options ->> 'target'::text) = 'original'::text)));
 
 CREATE TRIGGER runs_dispatch AFTER UPDATE OF state, paused, priority ON varve.runs FOR EACH ROW WHEN (((old.state <> new.state) OR (old.paused <> new.paused) OR (old.priority <> new.priority))) EXECUTE FUNCTION notify_dispatch('runs');
 
 CREATE TRIGGER runs_dispatch_added AFTER INSERT ON varve.runs FOR EACH ROW EXECUTE FUNCTION notify_dispatch('runs');
+
+CREATE TRIGGER runs_keep_last_lease BEFORE UPDATE OF lease_id ON varve.runs FOR EACH ROW EXECUTE FUNCTION keep_last_lease();
 
 CREATE TRIGGER runs_notify AFTER INSERT OR UPDATE OF state, outcome, notes, cancel_requested, paused, priority, released_at, target_platform_vm_id ON varve.runs FOR EACH ROW EXECUTE FUNCTION notify_run();
 
@@ -633,6 +647,18 @@ begin
       select p.id, p.created_at from varve.restore_points p where p.vm_id = of_vm order by p.sealed_at desc limit 1)
    where v.id = of_vm;
   return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION varve.keep_last_lease()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if old.lease_id is not null and new.lease_id is distinct from old.lease_id then
+    new.last_lease_id = old.lease_id;
+  end if;
+  return new;
 end $function$
 ;
 

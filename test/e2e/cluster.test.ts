@@ -39,7 +39,15 @@ test('a cluster on one machine is ready, tells its metrics, and leaves nothing b
   expect(typeof line, `it ended with ${line}`).toBe('string')
   const told = JSON.parse(line as string) as Told
   try {
-    expect(told.processes.map(p => p.name)).toEqual(['catalog', 'snapshot', 'block-reader', 'block-reader-2', 'block-writer', 'api'])
+    expect(told.processes.map(p => p.name)).toEqual([
+      'catalog',
+      'snapshot',
+      'block-reader',
+      'block-reader-2',
+      'block-writer',
+      'maintenance',
+      'api',
+    ])
     for (const { name, health } of told.processes) expect((await fetch(`${health}/readyz`)).status, name).toBe(200)
 
     const catalog = told.processes[0]!

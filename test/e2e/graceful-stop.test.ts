@@ -138,7 +138,7 @@ test('every service stops with 0, also when the catalog is away', async () => {
   expect((await stopped(varve.children.get('api')!)).code).toBe(0)
   expect((await stopped(varve.children.get('catalog')!)).code).toBe(0)
   const running = [...varve.children].filter(([, child]) => child.exitCode === null)
-  expect(running.map(([name]) => name).sort()).toEqual(['block-reader-4', 'block-writer-2', 'snapshot-2'])
+  expect(running.map(([name]) => name).sort()).toEqual(['block-reader-4', 'block-writer-2', 'maintenance', 'snapshot-2'])
   for (const [name, child] of running) {
     const { code, ms } = await stopped(child)
     expect(code, name).toBe(0)

@@ -35,21 +35,24 @@ async function lastWords(service: string): Promise<{ code: number; text: string 
   return { code, text }
 }
 
-test.each(['snapshot', 'block-reader', 'block-writer'])('%s refuses a repository of a newer format with one line', async service => {
-  const file = join(folder, 'repository', 'varve.json')
-  const before = await readFile(file, 'utf8')
-  const { sha256: _, ...format } = JSON.parse(before) as Record<string, unknown>
-  const newer: Record<string, unknown> = { ...format, version: 2 }
-  const canonical = JSON.stringify(Object.fromEntries(Object.entries(newer).sort(([a], [b]) => (a < b ? -1 : 1))))
-  await writeFile(file, JSON.stringify({ ...newer, sha256: createHash('sha256').update(canonical).digest('hex') }))
-  try {
-    const { code, text } = await lastWords(service)
-    expect(text).toBe('REPOSITORY_VERSION_UNKNOWN: the repository has format version 2; this program knows 1\n')
-    expect(code).toBe(1)
-  } finally {
-    await writeFile(file, before)
-  }
-})
+test.each(['snapshot', 'block-reader', 'block-writer', 'maintenance'])(
+  '%s refuses a repository of a newer format with one line',
+  async service => {
+    const file = join(folder, 'repository', 'varve.json')
+    const before = await readFile(file, 'utf8')
+    const { sha256: _, ...format } = JSON.parse(before) as Record<string, unknown>
+    const newer: Record<string, unknown> = { ...format, version: 2 }
+    const canonical = JSON.stringify(Object.fromEntries(Object.entries(newer).sort(([a], [b]) => (a < b ? -1 : 1))))
+    await writeFile(file, JSON.stringify({ ...newer, sha256: createHash('sha256').update(canonical).digest('hex') }))
+    try {
+      const { code, text } = await lastWords(service)
+      expect(text).toBe('REPOSITORY_VERSION_UNKNOWN: the repository has format version 2; this program knows 1\n')
+      expect(code).toBe(1)
+    } finally {
+      await writeFile(file, before)
+    }
+  },
+)
 
 test('the catalog refuses a schema that a newer one has migrated, with one line', async () => {
   const client = new pg.Client({ connectionString: varve.environment.VARVE_DATABASE_URL })

@@ -46,7 +46,7 @@ beforeAll(async () => {
     folder,
     closer,
     logs,
-    order: ['api', 'block-writer', 'block-reader', 'snapshot', 'catalog'],
+    order: ['api', 'maintenance', 'block-writer', 'block-reader', 'snapshot', 'catalog'],
     databaseUrl: `postgres://${url.username}@127.0.0.1:${database.port}/varve`,
     queueUrl: `redis://127.0.0.1:${queue.port}/0`,
     repositoryUrl: 's3://varve/start-order',
@@ -85,6 +85,7 @@ const DEPENDENCIES: Readonly<Record<string, readonly string[]>> = {
   snapshot: OF_WORKERS,
   'block-reader': OF_WORKERS,
   'block-writer': OF_WORKERS,
+  maintenance: ['catalog', 'repository'],
 }
 
 /** What a service has said about what it needs, each as often as it was said, sorted. */
@@ -98,6 +99,7 @@ const WORKERS = ['snapshot', 'block-reader', 'block-writer'] as const
 const all = (ofCatalog: readonly string[], ofWorkers: readonly string[], ofApi: readonly string[]): Record<string, readonly string[]> => ({
   catalog: ofCatalog,
   api: ofApi,
+  maintenance: ofWorkers.filter(name => name !== 'queue'),
   ...Object.fromEntries(WORKERS.map(name => [name, ofWorkers])),
 })
 

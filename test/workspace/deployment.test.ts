@@ -56,6 +56,7 @@ test('docker-compose.yml is valid by the compose specification, and every servic
   const file = join(ROOT, 'docker-compose.yml')
   await runTool(CHECK_JSONSCHEMA, ['--builtin-schema', 'vendor.compose-spec', file])
   const [compose] = await documents(file)
+  expect(Object.keys(compose?.services ?? {})).toEqual(expect.arrayContaining(['catalog', 'maintenance', 'snapshot']))
   for (const [name, service] of Object.entries(compose?.services ?? {})) expect(service, name).toHaveProperty('healthcheck')
 }, 60_000)
 
@@ -69,7 +70,7 @@ test('the Kubernetes manifests are valid, and pods are probed, unprivileged and 
 
   const manifests = await documents(built)
   const named = (kind: string): string[] => manifests.filter(m => m.kind === kind).map(m => m.metadata.name)
-  const ours = ['api', 'block-reader', 'block-writer', 'catalog', 'snapshot']
+  const ours = ['api', 'block-reader', 'block-writer', 'catalog', 'maintenance', 'snapshot']
   expect(named('Deployment')).toEqual([...ours, 'hci'].sort())
   expect(named('PodDisruptionBudget')).toEqual(ours)
   expect(named('ScaledObject')).toEqual(['block-reader', 'block-writer'])
@@ -101,7 +102,9 @@ test('every setting that the manifests name is one that a service reads', async 
   const built = await runTool(KUSTOMIZE, ['build', join(ROOT, 'infra', 'kubernetes', 'overlays', 'trial')])
   const sources = await Promise.all(
     [
-      ...['api', 'block-reader', 'catalog', 'hci', 'snapshot'].map(service => join(ROOT, 'services', service, 'src', 'config.ts')),
+      ...['api', 'block-reader', 'catalog', 'hci', 'maintenance', 'snapshot'].map(service =>
+        join(ROOT, 'services', service, 'src', 'config.ts'),
+      ),
       join(ROOT, 'packages', 'range-worker', 'src', 'settings.ts'),
       join(ROOT, 'packages', 'runtime', 'src', 'run-service.ts'),
     ].map(file => readFile(file, 'utf8')),

@@ -1,4 +1,5 @@
 import type { ErrorReport } from '@varve/errors'
+import type { CheckMethods } from './check-methods.ts'
 import type { PageRequest } from './page.ts'
 import type {
   AttemptEnd,
@@ -78,7 +79,7 @@ export interface MadePlan {
  * worker plans this run), RUN_ENDED (any report about a run
  * that is finishing or ended: stop working on it), BAD_REQUEST, CATALOG_UNREACHABLE (retryable), UNAUTHORIZED.
  */
-export interface Catalog {
+export interface Catalog extends CheckMethods {
   addPlatform(platform: NewPlatform): Promise<Platform>
   listPlatforms(): Promise<readonly Platform[]>
   getPlatform(id: string): Promise<PlatformWithCredentials>
@@ -185,7 +186,7 @@ export interface Catalog {
    * is finishing or ended already stays as it is: the first outcome wins, no error.
    */
   failRun(id: string, error: ErrorReport): Promise<void>
-  /** Clean-up is done: finishing -> the outcome. */
+  /** Clean-up is done: finishing -> the outcome. CONFLICT while a resource is recorded: a run that has ended owns nothing. */
   closeRun(id: string): Promise<void>
 
   /** The newest sealed point of a VM, null when there is none. */

@@ -1,6 +1,33 @@
 export type { Catalog, MadePlan, NewImage, SeenDisk, SeenVm } from './catalog.ts'
+export { type CheckMethods, IDS_PER_CALL } from './check-methods.ts'
+export {
+  type AttemptToSweep,
+  CHECK_STATES,
+  type Check,
+  type CheckEnd,
+  type CheckFilter,
+  type CheckProgress,
+  type CheckRequest,
+  type CheckScope,
+  type CheckSeen,
+  type CheckState,
+  type CheckSummary,
+  type CheckWithFindings,
+  type CompactedAttempts,
+  type FactsPage,
+  FINDINGS_MAX,
+  type Finding,
+  type ImageOwner,
+  type LiveRunFacts,
+  type ObjectOwner,
+  type ObjectToSweep,
+  type PointFacts,
+  type PointImageFacts,
+  type RunFacts,
+} from './check-types.ts'
 export { type CatalogClientOptions, createCatalogClient } from './client.ts'
 export { CATALOG_ERRORS, CatalogError, type CatalogErrorCode, isCatalogErrorCode } from './errors.ts'
+export { FINDING_CODES, type FindingCode, type FindingFacts, type FindingKind } from './finding-codes.ts'
 export { type PageRequest, pageEnd, placeAfter, placeOf } from './page.ts'
 export {
   type AttemptEnd,

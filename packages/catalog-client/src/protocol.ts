@@ -1,6 +1,18 @@
 import { Type } from '@varve/runtime'
 import type { Catalog } from './catalog.ts'
 import {
+  attemptIdList,
+  checkEnd,
+  checkFilter,
+  checkProgress,
+  checkRequest,
+  cursor,
+  idList,
+  keyList,
+  objectList,
+  uuid,
+} from './check-schemas.ts'
+import {
   attemptEnd,
   attemptId,
   backupOptions,
@@ -134,6 +146,27 @@ export const ROUTES: { readonly [M in CatalogMethod]: Route } = {
   getPointConfig: get('/points/:id/config'),
 
   activeLeases: get('/leases'),
+
+  createCheck: post('/checks', { check: checkRequest, id: Type.Optional(uuid()) }),
+  createPeriodicCheck: post('/checks/periodic', { everySeconds: Type.Integer({ minimum: 1, maximum: 604_800 }) }),
+  getCheck: get('/checks/:id'),
+  // Questions that a query string is too short or too plain for.
+  listChecks: post('/checks/list', { filter: Type.Optional(checkFilter) }),
+  takeCheck: post('/checks/take', { worker: worker() }),
+  progressCheck: post('/checks/:id/progress', { worker: worker(), at: checkProgress }),
+  endCheck: post('/checks/:id/end', { worker: worker(), outcome: checkEnd }),
+  pointFacts: post('/checks/:id/points', { after: cursor() }),
+  runFacts: post('/facts/runs', { ids: idList() }),
+  liveRunFacts: post('/facts/live-runs', { after: cursor() }),
+  endedRunFacts: post('/facts/ended-runs', { withinSeconds: Type.Integer({ minimum: 0, maximum: 31_622_400 }), after: cursor() }),
+  objectOwners: post('/facts/objects', { keys: keyList() }),
+  compactedAttempts: post('/facts/compacted-attempts', { after: cursor() }),
+  imageOwners: post('/facts/images', { imageIds: idList() }),
+  sealedPoints: post('/facts/points', { ids: idList() }),
+  attemptsToSweep: post('/attempts/to-sweep'),
+  attemptsSwept: post('/attempts/swept', { attemptIds: attemptIdList() }),
+  objectsToSweep: post('/objects/to-sweep'),
+  objectsSwept: post('/objects/swept', { objects: objectList() }),
 }
 
 export const CATALOG_METHODS = Object.keys(ROUTES) as readonly CatalogMethod[]

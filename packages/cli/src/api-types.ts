@@ -83,6 +83,54 @@ export interface PointInfo {
   readonly images: readonly (ImageInfo & { readonly read: number; readonly stored: number })[]
 }
 
+export interface FindingInfo {
+  readonly code: string
+  readonly kind: 'leak' | 'broken' | 'note'
+  readonly invariant: number | null
+  readonly subject: string
+  readonly runId: string | null
+  readonly platformId: string | null
+  readonly message: string
+  readonly help: string
+  readonly swept: boolean
+}
+
+export interface CheckSeenInfo {
+  readonly vms: number
+  readonly snapshots: number
+  readonly leases: number
+  readonly objects: number
+  readonly points: number
+  readonly images: number
+  readonly pages: number
+}
+
+export interface CheckInfo {
+  readonly id: string
+  readonly scope: 'leaks' | 'all'
+  readonly state: 'queued' | 'running' | 'done' | 'failed'
+  readonly endedAt: string | null
+  readonly progress: { readonly step: string; readonly seen: CheckSeenInfo } | null
+  readonly summary: {
+    readonly findings: number
+    readonly leaks: number
+    readonly broken: number
+    readonly notes: number
+    readonly swept: number
+    readonly seen: CheckSeenInfo
+  } | null
+  readonly reason: string | null
+  readonly message: string | null
+  readonly findings: readonly FindingInfo[] | null
+}
+
+export interface LeaksInfo {
+  readonly checkedAt: string | null
+  readonly underWay: boolean
+  readonly items: readonly FindingInfo[]
+  readonly swept: readonly FindingInfo[]
+}
+
 /** Lists of the API; long ones come in pages. */
 export interface Items<T> {
   readonly items: readonly T[]

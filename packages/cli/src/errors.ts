@@ -15,6 +15,10 @@ export const CLI_ERRORS = {
   API_UNREACHABLE: { retryable: true, help: 'Start Varve with: varve standalone. Or set VARVE_API_URL to where it runs.' },
   API_ANSWER_INVALID: { retryable: false, help: 'Something else than Varve answers there; check VARVE_API_URL.' },
   STATE_FILE_INVALID: { retryable: false, help: 'Remove the file and start standalone again, or set VARVE_API_URL and VARVE_API_TOKEN.' },
+  CHECK_FAILED: {
+    retryable: true,
+    help: 'The check could not be done: the message says what did not answer. Nothing was found out; do it again.',
+  },
   DATA_DAMAGED: {
     retryable: false,
     help: 'The repository cannot give back all of the disk. `--on-damage continue` extracts what is whole; another restore point may have the rest.',

@@ -10,6 +10,8 @@ export const EXIT_CODES = {
   NO_ACCESS: 4,
   /** A restore or an extraction ended, with holes where blocks were damaged. */
   DAMAGE: 5,
+  /** A check found something broken, or something owned by nobody that is still there. */
+  FINDINGS: 6,
   /** Ctrl-C; runs that were started go on. */
   INTERRUPTED: 130,
 } as const
@@ -24,4 +26,5 @@ Exit codes:
   3    there is no such VM, run, restore point or platform
   4    no access: token missing or wrong, or nothing answers
   5    a restore or an extraction ended with damage: holes where blocks were unreadable
+  6    a check found something broken, or something owned by nobody that is still there
   130  interrupted; runs that were started go on`

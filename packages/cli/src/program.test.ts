@@ -72,6 +72,8 @@ test.each([
   [['extract']],
   [['runs']],
   [['points']],
+  [['check']],
+  [['leaks']],
   [['cancel']],
   [['vm', 'list']],
   [['vm', 'show']],

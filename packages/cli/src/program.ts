@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { backupCommand } from './commands/backup.ts'
+import { checkCommand } from './commands/check.ts'
 import { extractCommand } from './commands/extract.ts'
 import { platformCommand } from './commands/platform.ts'
 import { pointsCommand } from './commands/points.ts'
@@ -44,6 +45,7 @@ export function buildProgram(session: Session, version: string): Command {
   pointsCommand(program, session)
   restoreCommand(program, session)
   extractCommand(program, session)
+  checkCommand(program, session)
   // Only for the list of commands: main hands these over before this program sees them.
   for (const [name, { summary }] of Object.entries(PARTS)) program.command(name).description(summary).argument('[args...]')
   for (const command of everyCommand(program)) if (command.commands.length === 0) command.addHelpText('after', EXIT_CODE_HELP)

@@ -197,6 +197,21 @@ test('no access is exit code 4: wrong token, nobody there, somebody else there, 
   stranger.close()
 })
 
+test('a check tells what it finds and what that means; 6 as long as something is broken or left', async () => {
+  const checked = await varve('check', '--sweep')
+  expect(checked.code).toBe(6)
+  expect(checked.out).toMatch(
+    /^broken pack-missing: packs\/aa\/aa: .*\n {2}Restore points name blocks[\s\S]*\nswept leak snapshot-of-ended-run/,
+  )
+  expect(checked.out).toMatch(/1 broken, 1 leaks \(1 swept\), 0 notes\. Looked at 1 VMs/)
+  const found = await varve('leaks', '--json')
+  expect(found.code).toBe(6)
+  expect(JSON.parse(found.out)).toMatchObject({ scope: 'leaks', findings: [{ code: 'snapshot-of-ended-run', swept: false }] })
+  expect(await varve('leaks', '--last')).toMatchObject({ code: 6, out: expect.stringContaining('snapshot-7') })
+  expect(await varve('leaks', '--sweep')).toMatchObject({ code: 0, out: expect.stringMatching(/^swept leak/) })
+  expect(await varve('leaks', '--last')).toMatchObject({ code: 0, out: expect.stringMatching(/^0 at /) })
+})
+
 test('the state file of a standalone is found in a parent folder or by VARVE_HOME; its token goes nowhere else', async () => {
   const below = join(folder, 'a', 'b')
   await mkdir(below, { recursive: true })

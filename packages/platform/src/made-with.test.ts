@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { carriesToken, describeAsMade } from './made-with.ts'
+import { carriesToken, describeAsMade, madeWith } from './made-with.ts'
 
 test('a VM is known by the token it was made with, and by no other', () => {
   for (const before of [undefined, '', 'the accounts database', 'a copy (varve older-token)']) {
@@ -15,4 +15,10 @@ test("the user's words stay, the token of an older creation goes", () => {
   expect(describeAsMade('mail', 'a')).toBe('mail (varve a)')
   expect(describeAsMade('mail (varve a)', 'b')).toBe('mail (varve b)')
   expect(describeAsMade('x'.repeat(250), 'a')).toBe('x'.repeat(250))
+})
+
+test('the token can be read back; a description without one has none', () => {
+  expect(madeWith({ description: describeAsMade('web server', 'run-1') })).toBe('run-1')
+  for (const description of ['', 'web server', '(varve run-1) since', '(varve )']) expect(madeWith({ description })).toBeNull()
+  expect(madeWith({})).toBeNull()
 })

@@ -5,19 +5,26 @@ import { openQueue, type QueueDoor } from '@varve/queue'
 import { openRepository, openStore, type Repository, type StoreSettings } from '@varve/repository'
 import { type Closer, type Logger, type Metrics, type ServiceParts, waitFor } from '@varve/runtime'
 import type { OpenPlatform } from './platforms.ts'
-import { storeSettingsOf, type WorkerConfig } from './settings.ts'
+import { type RepositoryConfig, storeSettingsOf, type WorkerConfig } from './settings.ts'
 
 /** What a worker that is a process of its own needs, as /readyz names it. */
 export const WORKER_NEEDS = ['catalog', 'queue', 'repository'] as const
 
-/** What every worker that is a process of its own begins with. */
-export interface WorkerParts {
+/** The same without a queue. */
+export const REPOSITORY_NEEDS = ['catalog', 'repository'] as const
+
+/** What every process begins with that works with catalog and repository. */
+export interface RepositoryParts {
   readonly catalog: Catalog
-  readonly queue: QueueDoor
   readonly repository: Repository
   readonly openPlatform: OpenPlatform
   readonly log: Logger
   readonly metrics: Metrics
+}
+
+/** What every worker that is a process of its own begins with. */
+export interface WorkerParts extends RepositoryParts {
+  readonly queue: QueueDoor
   readonly graceMs: number
 }
 
@@ -32,22 +39,19 @@ const CATALOG_TRY_MS = 5000
  * @throws what waiting does not help: QUEUE_REFUSED, UNAUTHORIZED, REPOSITORY_VERSION_UNKNOWN, REPOSITORY_INVALID, STORE_URL_INVALID, ...
  */
 export async function openParts(service: ServiceParts<WorkerConfig>, options: { readonly create: boolean }): Promise<WorkerParts> {
-  const { log, metrics, graceMs } = service
-  const [queue, catalog, repository] = await Promise.all([
-    openQueueOf(service),
-    openCatalogOf(service),
-    openRepositoryOf(service, options.create),
-  ])
-  const taskStallMs = service.config.VARVE_TASK_STALL_SECONDS * 1000
-  return {
-    queue,
-    catalog,
-    repository,
-    openPlatform: (connection, options) => openPlatform(connection, { log, taskStallMs, ...options }),
-    log,
-    metrics,
-    graceMs,
-  }
+  const [queue, parts] = await Promise.all([openQueueOf(service), openRepositoryParts(service, options)])
+  return { ...parts, queue, graceMs: service.graceMs }
+}
+
+/** Open catalog and repository, as `openParts` does. */
+export async function openRepositoryParts(
+  service: ServiceParts<RepositoryConfig>,
+  options: { readonly create: boolean },
+): Promise<RepositoryParts> {
+  const { log, metrics, config } = service
+  const taskStallMs = config.VARVE_TASK_STALL_SECONDS * 1000
+  const [catalog, repository] = await Promise.all([openCatalogOf(service), openRepositoryOf(service, options.create)])
+  return { catalog, repository, openPlatform: (connection, more) => openPlatform(connection, { log, taskStallMs, ...more }), log, metrics }
 }
 
 async function openQueueOf({ config, closer, log, readiness }: ServiceParts<WorkerConfig>): Promise<QueueDoor> {
@@ -59,7 +63,7 @@ async function openQueueOf({ config, closer, log, readiness }: ServiceParts<Work
   return queue
 }
 
-async function openCatalogOf({ config, closer, log, readiness }: ServiceParts<WorkerConfig>): Promise<Catalog> {
+async function openCatalogOf({ config, closer, log, readiness }: ServiceParts<RepositoryConfig>): Promise<Catalog> {
   const settings = { url: config.VARVE_CATALOG_URL, token: config.VARVE_CATALOG_TOKEN }
   // Work is patient with a catalog that is away; a question whether it answers is not.
   const probe = createCatalogClient({ ...settings, patienceMs: 0, timeoutMs: CATALOG_TRY_MS, connections: 1 })
@@ -72,7 +76,7 @@ async function openCatalogOf({ config, closer, log, readiness }: ServiceParts<Wo
   return catalog
 }
 
-async function openRepositoryOf({ config, closer, log, readiness }: ServiceParts<WorkerConfig>, create: boolean): Promise<Repository> {
+async function openRepositoryOf({ config, closer, log, readiness }: ServiceParts<RepositoryConfig>, create: boolean): Promise<Repository> {
   const open = (): Promise<Repository> => openRepositoryAt(config.VARVE_REPOSITORY_URL, storeSettingsOf(config), closer, { create })
   const repository = await waitFor('repository', open, { log, isPassing: isRepositoryPassing })
   readiness.set('repository', () => openRepository(repository.store))

@@ -16,19 +16,13 @@ export const S3_SETTINGS = {
   VARVE_S3_CREATE_BUCKET: Type.Boolean({ default: false }),
 }
 
-/** Settings of every worker that is a process of its own. */
-export const WORKER_SETTINGS = {
+/** Settings of every process that works with catalog and repository. */
+export const REPOSITORY_SETTINGS = {
   /** The catalog service. */
   VARVE_CATALOG_URL: Type.String({ minLength: 8 }),
 
   /** Token that all services share. */
   VARVE_CATALOG_TOKEN: Type.String({ minLength: 1 }),
-
-  /** `redis://…` or `postgres://…`. */
-  VARVE_QUEUE_URL: Type.String({ minLength: 8 }),
-
-  /** Seconds after which the job of a worker that is silent goes to another one; those that live renew at half of it. */
-  VARVE_QUEUE_LOCK_SECONDS: Type.Integer({ default: 30, minimum: 2, maximum: 3600 }),
 
   /** `file:///folder` or `s3://bucket/prefix`. */
   VARVE_REPOSITORY_URL: Type.String({ minLength: 8 }),
@@ -39,6 +33,17 @@ export const WORKER_SETTINGS = {
   VARVE_TASK_STALL_SECONDS: Type.Integer({ default: 600, minimum: 1, maximum: 86_400 }),
 
   ...SERVICE_SETTINGS,
+}
+
+/** Settings of every worker that is a process of its own. */
+export const WORKER_SETTINGS = {
+  ...REPOSITORY_SETTINGS,
+
+  /** `redis://…` or `postgres://…`. */
+  VARVE_QUEUE_URL: Type.String({ minLength: 8 }),
+
+  /** Seconds after which the job of a worker that is silent goes to another one; those that live renew at half of it. */
+  VARVE_QUEUE_LOCK_SECONDS: Type.Integer({ default: 30, minimum: 2, maximum: 3600 }),
 }
 
 /** Settings of workers on ranges. */
@@ -54,6 +59,7 @@ type Values<Settings extends Readonly<Record<string, Parameters<typeof Type.Obje
   Static<ReturnType<typeof Type.Object<Settings>>>
 >
 export type S3Config = Values<typeof S3_SETTINGS>
+export type RepositoryConfig = Values<typeof REPOSITORY_SETTINGS>
 export type WorkerConfig = Values<typeof WORKER_SETTINGS>
 export type LaneConfig = Values<typeof LANE_SETTINGS>
 

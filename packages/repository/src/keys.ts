@@ -62,3 +62,27 @@ function checkName(name: string): string {
   if (!NAME.test(name)) throw new RepositoryError('KEY_INVALID', `'${name.slice(0, 100)}' cannot be part of an object key`)
   return name
 }
+
+/** What a key of the repository names. `unknown`: under a prefix of ours, but not of our making. `other`: not ours at all. */
+export type ParsedKey =
+  | { readonly kind: 'format' | 'unknown' | 'other' }
+  | { readonly kind: 'pack' | 'map'; readonly id: string }
+  | { readonly kind: 'root'; readonly imageId: string }
+  | { readonly kind: 'manifest'; readonly vmId: string; readonly restorePointId: string }
+
+const OURS = /^(packs|maps|images|points)\//
+const BLOCKS = /^(packs|maps)\/([0-9a-f]{2})\/(\2[0-9a-f]{30})$/
+const ROOT = /^images\/([A-Za-z0-9_-][A-Za-z0-9._-]{0,127})\.root$/
+/** The id of a point is a UUID; other ids cannot be told from the time before them. */
+const MANIFEST = /^points\/([A-Za-z0-9_-][A-Za-z0-9._-]{0,127})\/\d{8}T[\d.]{6,20}Z-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.json$/
+
+export function parseKey(key: string): ParsedKey {
+  if (key === FORMAT_KEY) return { kind: 'format' }
+  const blocks = BLOCKS.exec(key)
+  if (blocks !== null) return { kind: blocks[1] === 'packs' ? 'pack' : 'map', id: blocks[3]! }
+  const root = ROOT.exec(key)
+  if (root !== null) return { kind: 'root', imageId: root[1]! }
+  const manifest = MANIFEST.exec(key)
+  if (manifest !== null) return { kind: 'manifest', vmId: manifest[1]!, restorePointId: manifest[2]! }
+  return { kind: OURS.test(key) ? 'unknown' : 'other' }
+}

@@ -20,6 +20,25 @@ export interface StoredObject {
   readonly size: number
 }
 
+/** A write that was begun and has not ended: its bytes take space, and no listing of objects shows them. */
+export interface UnfinishedWrite {
+  /** Names it together with the key. */
+  readonly id: string
+  /** As far as it is known: the key it was to have. */
+  readonly key: string
+  /** Milliseconds since 1970. */
+  readonly begunAt: number
+}
+
+/** For who looks for what is left behind; others never ask. */
+export interface UnfinishedWrites {
+  /** Multipart uploads, or temporary files. */
+  readonly kind: 'upload' | 'file'
+  list(options?: { readonly signal?: AbortSignal }): AsyncIterable<UnfinishedWrite>
+  /** One that is gone is fine. */
+  drop(write: UnfinishedWrite, options?: { readonly signal?: AbortSignal }): Promise<void>
+}
+
 /**
  * Where a repository's objects live. Every implementation keeps these promises; the conformance suite in
  * `@varve/repository/testing` checks them.
@@ -39,6 +58,8 @@ export interface Store {
   get(key: string, range?: ByteRange, options?: GetOptions): Promise<Uint8Array>
   list(prefix: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<StoredObject>
   delete(keys: readonly string[], options?: { readonly signal?: AbortSignal }): Promise<void>
+  /** Absent: this store has no such thing. */
+  readonly unfinished?: UnfinishedWrites
   close(): Promise<void>
 }
 

@@ -12,6 +12,7 @@ import { EventStreams } from './event-stream.ts'
 import { createInventory, type OpenPlatform } from './inventory.ts'
 import { serveOpenApi } from './openapi.ts'
 import { requestCheck } from './request-check.ts'
+import { checkRoutes } from './routes/checks.ts'
 import { eventRoutes } from './routes/events.ts'
 import { healthRoutes } from './routes/health.ts'
 import { metricsRoute } from './routes/metrics.ts'
@@ -21,6 +22,7 @@ import { runRoutes } from './routes/runs.ts'
 import { vmRoutes } from './routes/vms.ts'
 import { RUN_HELP } from './run-help.ts'
 import { RunWatch } from './run-watch.ts'
+import { CheckRowSchema, CheckSchema, FindingSchema, LeaksSchema } from './schemas/check.ts'
 import { ErrorSchema } from './schemas/error.ts'
 import { PlatformSchema, SyncSchema } from './schemas/platform.ts'
 import { PointSchema } from './schemas/point.ts'
@@ -49,6 +51,8 @@ export interface ApiDeps {
   readonly mostStreams?: number
   readonly now?: () => number
 }
+
+const CHECK_SCHEMAS = [FindingSchema, CheckSchema, CheckRowSchema, LeaksSchema]
 
 /** The whole HTTP application, not listening yet: tests talk to it with `inject`. */
 export async function buildApi(deps: ApiDeps): Promise<App> {
@@ -100,7 +104,7 @@ export async function buildApi(deps: ApiDeps): Promise<App> {
     streams.close()
   })
 
-  for (const schema of [ErrorSchema, PlatformSchema, SyncSchema, VmSchema, RunSchema, PointSchema]) app.addSchema(schema)
+  for (const schema of [ErrorSchema, PlatformSchema, SyncSchema, VmSchema, RunSchema, PointSchema, ...CHECK_SCHEMAS]) app.addSchema(schema)
   await serveOpenApi(app)
   healthRoutes(app, context, now)
   if (deps.metrics !== undefined) metricsRoute(app, deps.metrics, token)
@@ -115,6 +119,7 @@ export async function buildApi(deps: ApiDeps): Promise<App> {
       vmRoutes(routes, context)
       runRoutes(routes, context)
       pointRoutes(routes, context)
+      checkRoutes(routes, context)
       eventRoutes(routes, context)
     },
     { prefix: '/v1' },

@@ -15,7 +15,18 @@ test('the OpenAPI document is 3.1, names its schemas and describes every operati
   const document = (await app.inject({ url: '/openapi.json' })).json()
   await app.close()
   expect(document.openapi).toBe('3.1.0')
-  expect(Object.keys(document.components.schemas).sort()).toEqual(['Error', 'Inventory', 'Platform', 'RestorePoint', 'Run', 'Vm'])
+  expect(Object.keys(document.components.schemas).sort()).toEqual([
+    'Check',
+    'CheckRow',
+    'Error',
+    'Finding',
+    'Inventory',
+    'Leaks',
+    'Platform',
+    'RestorePoint',
+    'Run',
+    'Vm',
+  ])
   const operations = Object.entries<Record<string, { summary?: string; tags?: string[]; responses: Record<string, unknown> }>>(
     document.paths,
   ).flatMap(([path, methods]) => Object.entries(methods).map(([method, operation]) => ({ at: `${method} ${path}`, operation })))
@@ -23,7 +34,10 @@ test('the OpenAPI document is 3.1, names its schemas and describes every operati
     'delete /v1/platforms/{id}',
     'get /healthz',
     'get /readyz',
+    'get /v1/checks',
+    'get /v1/checks/{id}',
     'get /v1/events',
+    'get /v1/leaks',
     'get /v1/platforms',
     'get /v1/points',
     'get /v1/points/{id}',
@@ -34,6 +48,7 @@ test('the OpenAPI document is 3.1, names its schemas and describes every operati
     'get /v1/vms/{id}',
     'get /v1/vms/{id}/points',
     'patch /v1/platforms/{id}',
+    'post /v1/checks',
     'post /v1/platforms',
     'post /v1/platforms/{id}/sync',
     'post /v1/restore-points/{id}/restores',

@@ -39,6 +39,7 @@ export async function serveOpenApi(app: App): Promise<void> {
         { name: 'vms', description: 'What is backed up' },
         { name: 'runs', description: 'Backups and restores, under way and ended' },
         { name: 'points', description: 'What can be restored' },
+        { name: 'checks', description: 'Do the invariants hold, is anything left behind' },
         { name: 'events', description: 'Progress as it happens' },
         { name: 'health', description: 'For load balancers' },
       ],

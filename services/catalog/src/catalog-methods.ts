@@ -1,7 +1,10 @@
 import type { Catalog } from '@varve/catalog-client'
 import type { CatalogMethod } from '@varve/catalog-client/protocol'
+import { compactedAttempts, endedRunFacts, liveRunFacts, pointFacts, runFacts } from './check-facts.ts'
+import { createCheck, createPeriodicCheck, endCheck, getCheck, listChecks, progressCheck, takeCheck } from './checks.ts'
 import type { Database } from './database.ts'
 import { closeRun, type EndedRun, failRun, seal } from './endings.ts'
+import { attemptsSwept, attemptsToSweep, imageOwners, objectOwners, objectsSwept, objectsToSweep, sealedPoints } from './owners.ts'
 import { pauseRun, resumeRun } from './pause.ts'
 import { addPlatform, deletePlatform, getPlatform, listPlatforms, setPlatformLimits } from './platforms.ts'
 import { activeLeases, getImageRoot, getPoint, getPointConfig, listPoints, parentPoint } from './points.ts'
@@ -87,5 +90,24 @@ export function catalogMethods(
     getPointConfig: id => getPointConfig(db, id),
     getImageRoot: imageId => getImageRoot(db, imageId),
     activeLeases: () => activeLeases(db),
+    createCheck: (request, id) => createCheck(db, request, id),
+    createPeriodicCheck: everySeconds => createPeriodicCheck(db, everySeconds),
+    getCheck: id => getCheck(db, id),
+    listChecks: filter => listChecks(db, filter),
+    takeCheck: worker => takeCheck(db, worker),
+    progressCheck: (id, worker, progress) => progressCheck(db, id, worker, progress),
+    endCheck: (id, worker, end) => endCheck(db, id, worker, end),
+    pointFacts: (checkId, after) => pointFacts(db, checkId, after),
+    runFacts: ids => runFacts(db, ids),
+    liveRunFacts: after => liveRunFacts(db, after),
+    endedRunFacts: (withinSeconds, after) => endedRunFacts(db, withinSeconds, after),
+    objectOwners: keys => objectOwners(db, keys),
+    compactedAttempts: after => compactedAttempts(db, after),
+    imageOwners: imageIds => imageOwners(db, imageIds),
+    sealedPoints: ids => sealedPoints(db, ids),
+    attemptsToSweep: () => attemptsToSweep(db),
+    attemptsSwept: ids => attemptsSwept(db, ids),
+    objectsToSweep: () => objectsToSweep(db),
+    objectsSwept: objects => objectsSwept(db, objects),
   }
 }

@@ -36,12 +36,22 @@ export interface EndedRun {
   readonly outcome: Outcome
 }
 
-/** Clean-up is done: `finishing` -> the outcome. @returns what ended; null when it had ended before */
+/**
+ * Clean-up is done: `finishing` -> the outcome. A run that has ended owns nothing: with a resource that is not struck off it is not closed.
+ *
+ * @returns what ended; null when it had ended before
+ */
 export async function closeRun(db: Database, id: string): Promise<EndedRun | null> {
   return db.transaction(async sql => {
     const run = await lockRun(sql, id)
     if (isOver(run.state) && run.state !== 'finishing') return null
     expectState(run, 'finishing')
+    const owning = await sql.query(
+      `select 1 from varve.runs where id = $1 and num_nonnulls(snapshot_name, snapshot_id, lease_id, created_vm_id) > 0`,
+      [id],
+    )
+    if (owning.rowCount !== 0)
+      throw new CatalogError('CONFLICT', `run ${id} still owns something on its platform`, { runId: id, state: run.state })
     const { rows } = await sql.query<EndedRun & Record<string, unknown>>(
       `update varve.runs set state = outcome, ended_at = now(), touched_at = now() where id = $1 returning kind, outcome`,
       [id],

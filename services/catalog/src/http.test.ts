@@ -18,6 +18,8 @@ import {
   unknownAttempt,
 } from './testing/catalog-fixture.ts'
 
+const NOTHING_SEEN = { vms: 0, snapshots: 0, leases: 0, objects: 0, points: 0, images: 0, pages: 0 }
+
 let databases: TestDatabases
 let t: TestCatalog
 beforeAll(async () => {
@@ -50,6 +52,19 @@ const minimal: Record<string, unknown> = {
   end: 'failed',
   result: result(noAttempt),
   progress: { read: 0, written: 0 },
+  check: { scope: 'leaks', sweep: false },
+  id: absent,
+  everySeconds: 60,
+  filter: {},
+  at: { step: 'points', seen: NOTHING_SEEN },
+  outcome: { error: { code: 'X', message: 'x' } },
+  after: null,
+  ids: [],
+  imageIds: [],
+  keys: [],
+  attemptIds: [],
+  objects: [],
+  withinSeconds: 60,
   limits: { runs: 1 },
   reason: 'throttled',
 }
@@ -80,8 +95,8 @@ test.each(CATALOG_METHODS.map(m => [m, ROUTES[m]] as const))(
       expect(await call('POST', path, '{"')).toMatchObject({ status: 400, json: { code: 'BAD_REQUEST' } })
       const required = route.args.filter(a => a !== 'idempotencyKey')
       for (const name of required) {
-        // null is a snapshot, too: none.
-        for (const wrong of [...(name === 'snapshotId' ? [] : [null]), 7, 'x'.repeat(20_000)]) {
+        // null is a snapshot, too: none; and where a list begins.
+        for (const wrong of [...(name === 'snapshotId' || name === 'after' ? [] : [null]), -7, 'x'.repeat(20_000)]) {
           const bad = JSON.stringify({ ...Object.fromEntries(route.args.map(a => [a, minimal[a]])), [name]: wrong })
           expect(await call('POST', path, bad)).toMatchObject({ status: 400, json: { code: 'BAD_REQUEST' } })
         }
@@ -168,7 +183,11 @@ test('resources: only what is given changes, leases of live runs are listed, a l
   await expect(t.catalog.recordResources(run.id, { leaseId: 'lease-2' })).rejects.toMatchObject({ code: 'RUN_ENDED' })
   expect(await t.catalog.activeLeases()).toContainEqual({ runId: run.id, platformId: run.platformId, leaseId: 'lease-2' })
   await t.catalog.recordResources(run.id, { leaseId: null, snapshotId: null })
+  // A run that has ended owns nothing.
+  await expect(t.catalog.closeRun(run.id)).rejects.toMatchObject({ code: 'CONFLICT', context: { state: 'finishing' } })
+  await t.catalog.recordResources(run.id, { snapshotName: null })
   await t.catalog.closeRun(run.id)
+  expect(await t.catalog.runFacts([run.id])).toMatchObject([{ state: 'failed', lastLeaseId: 'lease-2' }])
   expect((await t.catalog.activeLeases()).map(l => l.runId)).not.toContain(run.id)
   await expect(t.catalog.recordResources(run.id, { leaseId: 'x' })).rejects.toMatchObject({ code: 'RUN_ENDED' })
 })

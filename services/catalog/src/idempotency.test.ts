@@ -14,6 +14,8 @@ import {
   take,
 } from './testing/catalog-fixture.ts'
 
+const NOTHING_SEEN = { vms: 0, snapshots: 0, leases: 0, objects: 0, points: 0, images: 0, pages: 0 }
+
 let databases: TestDatabases
 let t: TestCatalog
 const called = new Set<string>()
@@ -33,7 +35,8 @@ function twice(catalog: Catalog): Catalog {
     return async (...args: unknown[]): Promise<unknown> => {
       called.add(method)
       // Each attempt of one call carries the same key; two calls would not.
-      const same = method.startsWith('create') && args.length === 2 ? [...args, randomUUID()] : args
+      const keyless = { createBackup: 2, createRestore: 2, createCheck: 1 }[method]
+      const same = args.length === keyless ? [...args, randomUUID()] : args
       const first = await call(...same)
       const second = await call(...same)
       expect({ method, answer: second }).toEqual({ method, answer: first })
@@ -65,7 +68,7 @@ test('every changing call may be repeated: same answer, nothing changes', async 
   await catalog.pauseRun(run.id)
   await catalog.resumeRun(run.id)
   await catalog.failRun(run.id, { code: 'LEASE_LOST', message: 'gone', retryable: false })
-  await catalog.recordResources(run.id, { leaseId: null })
+  await catalog.recordResources(run.id, { leaseId: null, snapshotName: null })
   await catalog.closeRun(run.id)
   expect((await t.catalog.getRun(run.id)).notes).toEqual(['disk d1 left out: shared'])
 
@@ -82,6 +85,25 @@ test('every changing call may be repeated: same answer, nothing changes', async 
   await catalog.setPlatformLimits(platform.id, { runs: 3 })
   await catalog.reportPressure(platform.id, 'slow')
   await catalog.deletePlatform(platform.id)
+
+  await catalog.createPeriodicCheck(60)
+  const check = await catalog.createCheck({ scope: 'all', sweep: false })
+  for (;;) {
+    const taken = await catalog.takeCheck('w')
+    if (taken === null) break
+    await catalog.progressCheck(taken.id, 'w', { step: 'points', seen: NOTHING_SEEN })
+    await catalog.endCheck(taken.id, 'w', { error: { code: 'X', message: 'x' } })
+  }
+  expect(await catalog.listChecks({ state: 'failed' })).toHaveLength(2)
+  expect((await catalog.pointFacts(check.id, null)).items).toHaveLength(1)
+  expect((await catalog.endedRunFacts(60, null)).items).toHaveLength(3)
+  for (const ask of [catalog.runFacts, catalog.imageOwners, catalog.sealedPoints])
+    expect(await ask([pointId])).toHaveLength(ask === catalog.runFacts ? 0 : 1)
+  expect((await catalog.liveRunFacts(null)).items).toEqual([])
+  expect((await catalog.compactedAttempts(null)).items).toEqual([])
+  expect(await catalog.objectOwners([`packs/00/${'0'.repeat(32)}`])).toMatchObject([{ owner: 'none' }])
+  await catalog.attemptsSwept((await catalog.attemptsToSweep()).map(({ id }) => id))
+  await catalog.objectsSwept(await catalog.objectsToSweep())
   expect([...called].sort()).toEqual(CATALOG_METHODS.filter(m => ROUTES[m].http !== 'GET').sort())
 })
 

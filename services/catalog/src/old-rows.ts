@@ -23,5 +23,5 @@ const OLD_KEYS = `
 const OLD_CHECKS = `
   delete from varve.checks where id in (
     select id from varve.checks c where ended_at <= now() - make_interval(days => $1)
-      and exists (select 1 from varve.checks newer where newer.scope = c.scope and newer.ended_at is not null and newer.created_at > c.created_at)
+      and exists (select 1 from varve.checks newer where newer.scope = c.scope and newer.periodic = c.periodic and newer.ended_at is not null and newer.created_at > c.created_at)
      limit $2 for update skip locked)`

@@ -49,6 +49,7 @@ test('several instances that start at once migrate once', async () => {
     '0002_platform_transport',
     '0003_planned_since',
     '0004_attempts_limits_checks',
+    '0005_ended_runs_own_nothing',
     '0006_states',
     '0007_scale',
     '0008_dispatch',

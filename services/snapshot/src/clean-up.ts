@@ -31,6 +31,10 @@ async function releaseUnnoted(run: RunForWork, token: string, platform: Platform
   }
 }
 
+function hasEnded(run: RunForWork): boolean {
+  return ENDED_STATES.includes(run.state)
+}
+
 /**
  * Delete every snapshot that carries the run's name, newest first, whether the catalog knows of it or not.
  *
@@ -45,7 +49,9 @@ export async function deleteSnapshots(
 ): Promise<number> {
   // Restores work on their target; a new VM may not exist yet.
   const vmId = run.targetPlatformVmId ?? run.platformVmId
-  const askBusy = mayComeYet && run.resources.snapshotName !== null
+  // Of a run that has ended the name is struck off; whoever comes late may still have asked for a snapshot.
+  const asked = run.resources.snapshotName !== null || (hasEnded(run) && run.startedAt !== null)
+  const askBusy = mayComeYet && asked
   try {
     for (let deleted = 0; ; ) {
       // In this order: a task that ended before we looked has its snapshot in the list.
@@ -95,7 +101,7 @@ export async function takeAwayIfEnded(
   for (;;) {
     try {
       const run = await catalog.getRunForWork(runId)
-      ended = run.state === 'finishing' || ENDED_STATES.includes(run.state)
+      ended = run.state === 'finishing' || hasEnded(run)
       if (!ended) return
       await releaseLease(run, platform, catalog, signal)
       // Also after a good end: this job itself may be the late one, delivered again after it was killed.

@@ -214,6 +214,30 @@ describe.each(stories)('$name', ({ story, open }) => {
     }
   })
 
+  test('cancelled and closed while the worker sleeps at any step, which wakes up and is killed when it makes something', async () => {
+    for (let n = 1; ; n++) {
+      const world = await open()
+      let step = 0
+      let killed = false
+      const deps = world.watched(async at => {
+        killed ||= step >= n && at.startsWith('during')
+        if (killed) throw new Crash()
+        if (++step !== n || at.startsWith('during')) return
+        await world.catalog.failRun(RUN_ID, { code: 'CANCELLED', message: 'cancelled', retryable: false })
+        await finishInTheEnd(world)
+        // The platform forgets tokens.
+        world.platform.muchLater()
+      })
+      await story(RUN_ID, deps, signal).catch(() => {})
+      if (step < n) break
+      if (world.catalog.run.state !== 'cancelled') continue
+      // The queue delivers the job of the killed worker again.
+      await story(RUN_ID, world.deps, signal).catch(error => expect(error).toMatchObject({ code: 'RUN_ENDED' }))
+      await expectNothingLeft(world)
+      expect([...world.platform.vms.keys()], `slept at step ${n}`).toEqual(['vm-1'])
+    }
+  })
+
   test('done by another worker, to a good end, while the first one sleeps at any step', async () => {
     for (let n = 1; ; n++) {
       const world = await open()
@@ -233,7 +257,7 @@ describe.each(stories)('$name', ({ story, open }) => {
       if (world.catalog.run.state !== 'succeeded') continue
       await story(RUN_ID, world.deps, signal).catch(error => expect(error).toMatchObject({ code: 'RUN_ENDED' }))
       await expectNothingLeft(world)
-      expect(world.platform.vms.size, `slept at step ${n}`).toBe(world.catalog.run.resources.createdVmId === null ? 1 : 2)
+      expect(world.platform.vms.size, `slept at step ${n}`).toBe((world.catalog.run.targetPlatformVmId ?? 'vm-1') === 'vm-1' ? 1 : 2)
     }
   })
 })
@@ -253,6 +277,29 @@ test('sealing crashed at any step makes the same point, once', async () => {
     await Promise.all([1, 2].map(() => sealRestorePoint(RUN_ID, world.deps, signal)))
     expect(world.catalog.sealed).toEqual(whole.catalog.sealed)
     expect([...world.store.objects.keys()].toSorted()).toEqual([...whole.store.objects.keys()].toSorted())
+  }
+})
+
+test('sealing crashed at any step of a run that then fails leaves neither manifest nor root, whoever comes last', async () => {
+  for (const again of [false, true]) {
+    for (let n = 1; ; n++) {
+      const world = await storyWorld({ kind: 'backup' })
+      const before = [...world.store.objects.keys()]
+      await prepareBackup(RUN_ID, world.deps, signal)
+      world.catalog.run = { ...world.catalog.run, state: 'sealing' }
+      if (!(await crashAt(n, sealRestorePoint, world)) || world.catalog.sealed !== null) break
+      await world.catalog.failRun(RUN_ID, { code: 'STORE_FULL', message: 'full', retryable: false })
+      await finishInTheEnd(world)
+      if (again) await sealRestorePoint(RUN_ID, world.deps, signal)
+      expect([...world.store.objects.keys()], `crash at step ${n}`).toEqual(before)
+      expect(world.catalog.run.resources).toEqual({
+        snapshotName: null,
+        snapshotId: null,
+        leaseId: null,
+        leaseToken: null,
+        createdVmId: null,
+      })
+    }
   }
 })
 

@@ -1,4 +1,4 @@
-import type { Catalog, RestoreOptions, RunForWork } from '@varve/catalog-client'
+import { type Catalog, ENDED_STATES, type RestoreOptions, type RunForWork } from '@varve/catalog-client'
 import { errorReport, hasCode } from '@varve/errors'
 import { carriesToken, type PlatformDriver, type VmConfig } from '@varve/platform'
 
@@ -38,10 +38,9 @@ async function recorded(runId: string, vmId: string, catalog: Catalog): Promise<
  * same creation again: under the same token the platform goes on with the first. Should it have forgotten the token, a second VM is made, only to be deleted.
  */
 export async function createdVm(run: RunForWork, platform: PlatformDriver, signal: AbortSignal): Promise<string | null> {
-  const { createdVmId } = run.resources
-  if (createdVmId === null) return null
+  if (!mayHaveMade(run)) return null
   // A target is one whose creation was seen to end.
-  if (run.targetPlatformVmId !== null) return createdVmId
+  if (run.targetPlatformVmId !== null) return run.targetPlatformVmId
   const there = await findVm(run, platform, signal)
   if (there !== null || run.config === null) return there
   let accepted: string | null = null
@@ -55,6 +54,12 @@ export async function createdVm(run: RunForWork, platform: PlatformDriver, signa
     // It failed or was refused: at most its remains are there.
     return accepted ?? findVm(run, platform, signal)
   }
+}
+
+/** The intent is recorded before the platform is asked. Of a run that has ended it is struck off; whoever comes late may have asked again. */
+function mayHaveMade(run: RunForWork): boolean {
+  if (run.resources.createdVmId !== null) return true
+  return ENDED_STATES.includes(run.state) && run.config !== null && (run.options as RestoreOptions).target === 'new-vm'
 }
 
 /** By the id that was recorded, or by the token in its description. */

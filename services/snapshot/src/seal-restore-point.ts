@@ -2,7 +2,7 @@ import { decodePageRefs, merkleRoot, type Root, replacePages } from '@varve/bloc
 import { CatalogError, type Image, type RunForWork } from '@varve/catalog-client'
 import { hasCode } from '@varve/errors'
 import { isParentMaterial } from '@varve/planning'
-import { type ManifestImage, manifestKey, type RestorePointManifest } from '@varve/repository'
+import { type ManifestImage, manifestKey, type RestorePointManifest, rootKey } from '@varve/repository'
 import { isSuccess } from './clean-up.ts'
 import { SnapshotError } from './errors.ts'
 import { readBackManifest, readBackObjects, readBackRoot } from './read-back.ts'
@@ -58,7 +58,7 @@ export async function sealRestorePoint(runId: string, deps: SnapshotDeps, signal
 }
 
 /**
- * Take away the manifest of a backup that ended without being sealed: a catalog that is rebuilt from the repository would offer it.
+ * Take away the manifest of a backup that ended without being sealed (a catalog that is rebuilt from the repository would offer it), then its roots.
  * Only where one may be, so that a repository out of reach holds up nobody else's clean-up.
  */
 export async function deleteUnsealed(run: RunForWork, { repository }: SnapshotDeps, signal: AbortSignal): Promise<void> {
@@ -66,6 +66,10 @@ export async function deleteUnsealed(run: RunForWork, { repository }: SnapshotDe
   if (outcome === null || isSuccess(outcome) || startedAt === null) return
   if (images.length === 0 || totals.rangesDone < totals.rangesTotal) return
   await repository.store.delete([manifestKey(run.vmId, startedAt, restorePointIdOf(run.id))], { signal })
+  await repository.store.delete(
+    images.map(({ id }) => rootKey(id)),
+    { signal },
+  )
 }
 
 /** Store the root of one disk: every block of it can be reached from there. */

@@ -22,6 +22,9 @@ const StandaloneConfig = Type.Object({
   /** Worker threads that read, and that write. */
   ...LANE_SETTINGS,
 
+  /** Seconds between two looks for what is owned by no run, which take it away; 0: none. */
+  VARVE_LEAKS_EVERY_SECONDS: Type.Integer({ default: 300, minimum: 0, maximum: 604_800 }),
+
   VARVE_LOG_LEVEL: Type.Enum([...LOG_LEVELS], { default: 'info' }),
 })
 export type StandaloneConfig = Readonly<Static<typeof StandaloneConfig>>

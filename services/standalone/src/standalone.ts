@@ -3,6 +3,7 @@ import { startBlockReaderService } from '@varve/block-reader'
 import { startBlockWriterService } from '@varve/block-writer'
 import { startCatalogService } from '@varve/catalog'
 import { type Catalog, createCatalogClient } from '@varve/catalog-client'
+import { type MaintenanceDeps, startMaintenance } from '@varve/maintenance'
 import { openPlatform } from '@varve/platform'
 import { startPostgres } from '@varve/postgres'
 import { openQueue, type QueueDoor } from '@varve/queue'
@@ -31,6 +32,8 @@ export interface StandaloneOptions {
   readonly lanes?: number
   /** A range that makes no progress for this long is tried again, ms (default 5 minutes). */
   readonly stallMs?: number
+  /** Other settings for checks and the sweeping of leaks. */
+  readonly maintenance?: Pick<MaintenanceDeps, 'everySeconds' | 'silenceSeconds' | 'unfinishedSeconds' | 'askMs'>
   /** Seconds between two rounds of renewing leases (default 20). */
   readonly renewSeconds?: number
   /** What is read back before a point is sealed; see VARVE_READ_BACK. */
@@ -127,6 +130,9 @@ async function open(options: StandaloneOptions, closer: Closer): Promise<Standal
   }
   const writer = await startBlockWriterService({ ...deps, repositoryUrl, storeSettings, ...lanes })
   closer.add('block-writer', () => writer.close())
+
+  const maintenance = await startMaintenance({ ...deps, ...options.maintenance })
+  closer.add('maintenance', () => maintenance.close())
 
   const api = await startApi({ ...deps, token, errorHelp: ERROR_HELP }, options.port)
   closer.add('api', () => api.close())

@@ -1,10 +1,18 @@
 import { randomBytes } from 'node:crypto'
 import type { Dirent } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { RepositoryError } from '../errors.ts'
 import { checkKey } from '../keys.ts'
-import { type ByteRange, type GetOptions, MAX_OBJECT_LENGTH, type Store, type StoredObject } from '../store.ts'
+import {
+  type ByteRange,
+  type GetOptions,
+  MAX_OBJECT_LENGTH,
+  type Store,
+  type StoredObject,
+  type UnfinishedWrite,
+  type UnfinishedWrites,
+} from '../store.ts'
 import { fileError } from './file-errors.ts'
 import { withTimeLimit } from './time-limit.ts'
 
@@ -159,6 +167,22 @@ export class DirectoryStore implements Store {
         options.signal?.throwIfAborted()
         throw fileError(error, `deleting ${key}`, { key })
       }
+    }
+  }
+
+  get unfinished(): UnfinishedWrites {
+    return {
+      kind: 'file',
+      list: ({ signal } = {}) => this.#temps(signal),
+      drop: ({ id }) => rm(join(this.#root, TEMP, basename(id)), { force: true }),
+    }
+  }
+
+  async *#temps(signal: AbortSignal | undefined): AsyncIterable<UnfinishedWrite> {
+    for (const id of await readdir(join(this.#root, TEMP)).catch(() => [])) {
+      signal?.throwIfAborted()
+      const info = await stat(join(this.#root, TEMP, id)).catch(() => undefined)
+      if (info !== undefined) yield { id, key: `${TEMP}/${id}`, begunAt: info.mtimeMs }
     }
   }
 

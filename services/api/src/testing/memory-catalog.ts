@@ -3,7 +3,12 @@ import {
   type BackupOptions,
   type Catalog,
   CatalogError,
+  type Check,
+  type CheckFilter,
+  type CheckRequest,
+  type CheckWithFindings,
   ENDED_STATES,
+  type Finding,
   type NewPlatform,
   type PageRequest,
   type Platform,
@@ -36,10 +41,13 @@ export class MemoryCatalog {
   readonly vms = new Map<string, Omit<Vm, 'lastPoint' | 'points'>>()
   readonly runs = new Map<string, Run>()
   readonly points = new Map<string, RestorePoint>()
+  readonly checks = new Map<string, CheckWithFindings>()
   readonly #keys = new Map<string, { request: string; runId: string }>()
   #told: (runId: string) => void = () => {}
   /** Called with each new run. */
   onRun: (run: Run) => void = () => {}
+  /** Called with each new check. */
+  onCheck: (check: Check) => void = () => {}
 
   /** The face that the api sees; what is not here is not for it. */
   get catalog(): Catalog {
@@ -187,6 +195,45 @@ export class MemoryCatalog {
   async getPoint(id: string): Promise<RestorePoint> {
     return found(this.points, id, 'restore point')
   }
+
+  async createCheck({ scope, sweep }: CheckRequest): Promise<Check> {
+    const id = randomUUID()
+    const nothing = { worker: null, endedAt: null, progress: null, summary: null, reason: null, message: null, findings: null }
+    const check = { id, scope, sweep, periodic: false, state: 'queued', createdAt: new Date().toISOString(), ...nothing } as const
+    this.checks.set(id, check)
+    this.onCheck(check)
+    return check
+  }
+  async getCheck(id: string): Promise<CheckWithFindings> {
+    return found(this.checks, id, 'check')
+  }
+  async listChecks({ scope, state, periodic, limit = 20 }: CheckFilter = {}): Promise<Check[]> {
+    return [...this.checks.values()]
+      .filter(
+        check =>
+          (scope ?? check.scope) === check.scope &&
+          (state ?? check.state) === check.state &&
+          (periodic ?? check.periodic) === check.periodic,
+      )
+      .reverse()
+      .slice(0, limit)
+  }
+  /** The check is done, with these findings. */
+  endCheck(id: string, findings: readonly Finding[], fields: Partial<Check> = {}): void {
+    const of = (kind: Finding['kind']): number => findings.filter(finding => finding.kind === kind).length
+    const summary = {
+      findings: findings.length,
+      leaks: of('leak'),
+      broken: of('broken'),
+      notes: of('note'),
+      swept: findings.filter(({ swept }) => swept).length,
+      byCode: {},
+      seen: { vms: 1, snapshots: 0, leases: 0, objects: 2, points: 3, images: 4, pages: 5 },
+    }
+    const endedAt = new Date().toISOString()
+    this.checks.set(id, { ...found(this.checks, id, 'check'), state: 'done', endedAt, summary, findings, ...fields })
+  }
+
   async *changes(signal?: AbortSignal): AsyncGenerator<{ runId: string }> {
     const aborted = new Promise<undefined>(resolve => signal?.addEventListener('abort', () => resolve(undefined), { once: true }))
     while (signal?.aborted !== true) {

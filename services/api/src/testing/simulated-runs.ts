@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { ENDED_STATES, type Image, type RestorePoint, type Run, type RunTotals } from '@varve/catalog-client'
+import { type Check, ENDED_STATES, type Finding, type Image, type RestorePoint, type Run, type RunTotals } from '@varve/catalog-client'
 import type { MemoryCatalog } from './memory-catalog.ts'
 
 /** Stored bytes are this share of those read: a plausible look of compression. */
@@ -29,9 +29,22 @@ export function simulateRuns(memory: MemoryCatalog, { ticks, tickMs }: { readonl
     timers.add(timer)
   }
 
+  /** A check of everything finds a pack missing and a snapshot too many; one of leaks only the latter. A sweep takes the snapshot away. */
+  function check({ id, scope, sweep }: Check): void {
+    const timer = setTimeout(() => {
+      const about = { subject: 'snapshot-7', runId: null, platformId: null, message: 'on VM files-1' }
+      const leak: Finding = { code: 'snapshot-of-ended-run', kind: 'leak', invariant: 7, ...about, swept: sweep }
+      const broken: Finding = { ...leak, code: 'pack-missing', kind: 'broken', invariant: 1, subject: 'packs/aa/aa', swept: false }
+      memory.endCheck(id, scope === 'all' ? [broken, leak] : [leak])
+    }, tickMs)
+    timers.add(timer)
+  }
+
   memory.onRun = live
+  memory.onCheck = check
   return () => {
     memory.onRun = () => {}
+    memory.onCheck = () => {}
     for (const timer of timers) clearInterval(timer)
   }
 }

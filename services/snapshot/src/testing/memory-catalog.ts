@@ -86,8 +86,11 @@ export class MemoryCatalog {
     const another = resources.snapshotId !== undefined && resources.snapshotId !== snapshotId
     if (another && (this.run.state === 'copying' || this.run.state === 'sealing')) throw this.#changed()
     if (another && snapshotId !== null && this.run.state === 'preparing') this.#deletePlan()
-    if (!ENDED_STATES.includes(this.run.state)) this.#set({ resources: { ...this.run.resources, ...resources } })
-    if (this.#isOver() && Object.values(resources).some(value => value !== null)) throw this.#over()
+    const before = this.run.resources
+    const changed = Object.entries(resources).filter(([name, value]) => before[name as keyof typeof before] !== value)
+    if (!ENDED_STATES.includes(this.run.state)) this.#set({ resources: { ...before, ...resources } })
+    const late = this.run.state === 'finishing' ? changed.some(([, value]) => value !== null) : changed.length > 0
+    if (this.#isOver() && late) throw this.#over()
   }
 
   async recordSnapshot(
@@ -171,6 +174,9 @@ export class MemoryCatalog {
   async closeRun(): Promise<void> {
     if (ENDED_STATES.includes(this.run.state)) return
     this.#expect('finishing')
+    // A run that has ended owns nothing.
+    const { leaseToken: _, ...owned } = this.run.resources
+    if (Object.values(owned).some(resource => resource !== null)) throw new CatalogError('CONFLICT', 'it still owns something')
     this.#set({ state: this.run.outcome ?? 'failed', endedAt: '2026-01-01T01:00:00.000Z' })
   }
 

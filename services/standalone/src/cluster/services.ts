@@ -9,7 +9,7 @@ import { StandaloneError } from '../errors.ts'
 import { hasEnded, startChild } from './child.ts'
 import { inheritedEnvironment } from './config.ts'
 
-export type ServiceName = 'catalog' | 'snapshot' | 'block-reader' | 'block-writer' | 'api'
+export type ServiceName = 'catalog' | 'snapshot' | 'block-reader' | 'block-writer' | 'maintenance' | 'api'
 
 /** Varve as separate processes on one machine, the way containers run it. */
 export interface Services {
@@ -43,7 +43,7 @@ export interface ServicesOptions {
   readonly apiPort?: number
   /** Folder for a log file each; default: output goes to ours. */
   readonly logs?: string
-  /** The order in which the processes start; none waits for another here. Default: catalog, snapshot, readers, writers, api. */
+  /** The order in which the processes start; none waits for another here. Default: catalog, snapshot, readers, writers, maintenance, api. */
   readonly order?: readonly ServiceName[]
 }
 
@@ -105,7 +105,8 @@ export async function launchServices(options: ServicesOptions): Promise<Services
   }
   const readers = Array.from({ length: options.readers ?? 1 }, () => 'block-reader' as const)
   const writers = Array.from({ length: options.writers ?? 1 }, () => 'block-writer' as const)
-  for (const service of options.order ?? (['catalog', 'snapshot', ...readers, ...writers, 'api'] as const)) await start(service)
+  for (const service of options.order ?? (['catalog', 'snapshot', ...readers, ...writers, 'maintenance', 'api'] as const))
+    await start(service)
   return { apiUrl: `http://127.0.0.1:${apiPort}`, token, children, healthUrls, environment, start, ready }
 }
 

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { Client } from 'minio'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { openStore } from '../../open-store.ts'
 import { type RunningMinio, startMinio } from '../../testing/minio.ts'
@@ -74,6 +75,28 @@ describe('a real S3 server', () => {
     const found: string[] = []
     for await (const { key } of store.list('k/')) found.push(key)
     expect(found.sort()).toEqual(keys.sort())
+    await store.close()
+  })
+
+  test('shows uploads under its prefix that never ended, and drops them', async () => {
+    const store = await openStore('s3://uploads/site-a', minio.settings)
+    const endpoint = new URL(minio.settings.endpoint)
+    const { accessKey, secretKey } = minio.settings
+    const client = new Client({ endPoint: endpoint.hostname, port: Number(endpoint.port), useSSL: false, accessKey, secretKey })
+    await client.initiateNewMultipartUpload('uploads', 'site-a/packs/aa/half', {})
+    await client.initiateNewMultipartUpload('uploads', 'site-b/packs/aa/other', {})
+    const list = async () => {
+      const found = []
+      for await (const write of store.unfinished!.list()) found.push(write)
+      return found
+    }
+    const [write, ...others] = await list()
+    expect(others).toEqual([])
+    expect(write).toMatchObject({ key: 'packs/aa/half', id: expect.stringMatching(/./) })
+    expect(Math.abs(Date.now() - write!.begunAt)).toBeLessThan(60_000)
+    await store.unfinished!.drop(write!)
+    await store.unfinished!.drop(write!)
+    expect(await list()).toEqual([])
     await store.close()
   })
 

@@ -2,7 +2,8 @@ import http from 'node:http'
 import https from 'node:https'
 import { hasCode } from '@varve/errors'
 import { Client } from 'minio'
-import type { StoredObject } from '../../store.ts'
+import { RepositoryError } from '../../errors.ts'
+import type { StoredObject, UnfinishedWrite } from '../../store.ts'
 import { withRetries } from '../retry.ts'
 import type { S3Counters } from './s3-counters.ts'
 import { connectionError, s3Error } from './s3-errors.ts'
@@ -81,6 +82,44 @@ export class S3Control {
           if (s3Code !== '' && s3Code !== 'NoSuchKey') throw s3Error(`deleting ${key}`, { status: 0, s3Code, message })
         }
       })
+    }
+  }
+
+  /**
+   * Multipart uploads under the prefix that were begun and neither ended nor aborted. Some servers (MinIO) list them only for the whole bucket or for
+   * a whole key: where the prefix names none, the whole bucket is asked.
+   */
+  async *listUploads(signal?: AbortSignal): AsyncIterable<UnfinishedWrite> {
+    const { prefix } = this.#target
+    let found = false
+    for await (const upload of this.#uploadsUnder(prefix, signal)) {
+      found = true
+      yield upload
+    }
+    if (!found && prefix !== '') yield* this.#uploadsUnder('', signal)
+  }
+
+  async *#uploadsUnder(asked: string, signal: AbortSignal | undefined): AsyncIterable<UnfinishedWrite> {
+    const { bucket, prefix } = this.#target
+    let [key, id] = ['', '']
+    do {
+      const page = await this.#call('lists', 'listing unfinished uploads', signal, () =>
+        this.#client.listIncompleteUploadsQuery(bucket, asked, key, id, ''),
+      )
+      for (const upload of page.uploads) {
+        if (!upload.key.startsWith(prefix)) continue
+        yield { id: upload.uploadId, key: upload.key.slice(prefix.length), begunAt: new Date(upload.initiated).getTime() }
+      }
+      ;[key, id] = page.isTruncated ? [page.nextKeyMarker, page.nextUploadIdMarker] : ['', '']
+    } while (key !== '')
+  }
+
+  async abortUpload({ key, id }: UnfinishedWrite, signal?: AbortSignal): Promise<void> {
+    const { bucket, prefix } = this.#target
+    try {
+      await this.#call('deletes', `aborting an upload of ${key}`, signal, () => this.#client.abortMultipartUpload(bucket, prefix + key, id))
+    } catch (error) {
+      if (!(error instanceof RepositoryError && error.code === 'OBJECT_NOT_FOUND')) throw error
     }
   }
 

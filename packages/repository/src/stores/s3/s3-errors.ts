@@ -3,6 +3,7 @@ import { RepositoryError, type RepositoryErrorCode } from '../../errors.ts'
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, and those of MinIO and Ceph that differ. */
 const BY_S3_CODE: Readonly<Record<string, RepositoryErrorCode>> = {
   NoSuchKey: 'OBJECT_NOT_FOUND',
+  NoSuchUpload: 'OBJECT_NOT_FOUND',
   NoSuchBucket: 'STORE_URL_INVALID',
   InvalidBucketName: 'STORE_URL_INVALID',
   PermanentRedirect: 'STORE_URL_INVALID',

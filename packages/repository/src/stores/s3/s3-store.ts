@@ -1,7 +1,7 @@
 import { RepositoryError } from '../../errors.ts'
 import { checkKey } from '../../keys.ts'
 import type { StoreSettings } from '../../open-store.ts'
-import type { ByteRange, GetOptions, Store, StoredObject } from '../../store.ts'
+import type { ByteRange, GetOptions, Store, StoredObject, UnfinishedWrites } from '../../store.ts'
 import { S3Control } from './s3-control.ts'
 import { newS3Counters, type S3Counters } from './s3-counters.ts'
 import { S3Objects } from './s3-objects.ts'
@@ -23,6 +23,14 @@ export class S3Store implements Store {
     const clock = new StoreClock()
     this.#objects = new S3Objects(target, counters, clock)
     this.#control = new S3Control(target, counters, clock)
+  }
+
+  get unfinished(): UnfinishedWrites {
+    return {
+      kind: 'upload',
+      list: ({ signal } = {}) => this.#control.listUploads(signal),
+      drop: (write, { signal } = {}) => this.#control.abortUpload(write, signal),
+    }
   }
 
   /** Looks for the bucket, and makes it when `createBucket` says so. */

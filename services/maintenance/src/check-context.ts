@@ -1,0 +1,25 @@
+import type { Catalog, Check } from '@varve/catalog-client'
+import type { Platforms } from '@varve/range-worker'
+import type { Repository } from '@varve/repository'
+import type { Logger } from '@varve/runtime'
+import type { Findings } from './findings.ts'
+
+/** What the parts of a check work with. */
+export interface CheckContext {
+  readonly check: Check
+  readonly catalog: Catalog
+  readonly platforms: Platforms
+  /** Opened for this check: nothing that an earlier one read is in its caches. */
+  readonly repository: Repository
+  readonly findings: Findings
+  readonly limits: CheckLimits
+  readonly log: Logger
+  readonly signal: AbortSignal
+}
+
+export interface CheckLimits {
+  /** Seconds without a sign of life after which a run under way counts as silent. */
+  readonly silenceS: number
+  /** Seconds after which a write that has not ended will not end any more. */
+  readonly unfinishedS: number
+}

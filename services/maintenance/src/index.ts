@@ -1,0 +1,1 @@
+export { type MaintenanceDeps, startMaintenance } from './start-maintenance.ts'
