@@ -123,7 +123,8 @@ describe('a run', () => {
         if (to === from || to === 'finishing') continue
         const { runId } = await backupIn(from)
         const ended = to === 'failed' || to === 'cancelled' || to === 'succeeded'
-        const answer = await attempt(`update varve.runs set state = $2 ${ended ? ', ended_at = now()' : ''} where id = $1`, [runId, to])
+        const end = ', ended_at = now(), snapshot_name = null, snapshot_id = null, lease_id = null, created_vm_id = null'
+        const answer = await attempt(`update varve.runs set state = $2 ${ended ? end : ''} where id = $1`, [runId, to])
         expect(`${from} -> ${to}: ${answer}`).toBe(`${from} -> ${to}: ${next[from]?.includes(to) ? 'done' : 'refused'}`)
       }
     }

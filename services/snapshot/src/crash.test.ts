@@ -221,7 +221,7 @@ describe.each(stories)('$name', ({ story, open }) => {
       let killed = false
       const deps = world.watched(async at => {
         killed ||= step >= n && at.startsWith('during')
-        if (killed) throw new Crash()
+        if (killed) throw new Cut()
         if (++step !== n || at.startsWith('during')) return
         await world.catalog.failRun(RUN_ID, { code: 'CANCELLED', message: 'cancelled', retryable: false })
         await finishInTheEnd(world)

@@ -28,13 +28,12 @@ export async function sealRestorePoint(runId: string, deps: SnapshotDeps, signal
   if (run.state !== 'sealing') return deleteUnsealed(run, deps, signal)
   if (run.cancelRequested) throw new SnapshotError('CANCELLED', 'the run was cancelled')
 
-  await readBackObjects(runId, deps, signal)
-  const images: ManifestImage[] = []
-  for (const image of run.images) images.push(await sealImage(image, run, deps, signal))
-  const manifest = await manifestOf(run, images, deps)
-  const key = await repository.putManifest(manifest, { signal })
-
   try {
+    await readBackObjects(runId, deps, signal)
+    const images: ManifestImage[] = []
+    for (const image of run.images) images.push(await sealImage(image, run, deps, signal))
+    const manifest = await manifestOf(run, images, deps)
+    const key = await repository.putManifest(manifest, { signal })
     await readBackManifest(key, manifest, deps, signal)
     await catalog.seal(runId, {
       restorePointId: manifest.restorePointId,
@@ -43,8 +42,9 @@ export async function sealRestorePoint(runId: string, deps: SnapshotDeps, signal
       parentId: manifest.parentId,
       images: images.map(({ imageId, rootKey, merkleRoot, cbt }) => ({ imageId, rootKey, merkleRoot, cbt })),
     })
+    log.info({ runId, vmId: run.vmId, restorePointId: manifest.restorePointId, parentId: manifest.parentId }, 'restore point sealed')
   } catch (error) {
-    // It ended under our hands; the clean-up may have looked before the manifest was there.
+    // It ended under our hands; the clean-up may have looked before roots and manifest were there.
     if (!hasCode(error, 'RUN_ENDED', 'STORE_LIED')) throw error
     const now = await catalog.getRunForWork(runId)
     await deleteUnsealed(now, deps, signal)
@@ -54,7 +54,6 @@ export async function sealRestorePoint(runId: string, deps: SnapshotDeps, signal
     }
     throw error
   }
-  log.info({ runId, vmId: run.vmId, restorePointId: manifest.restorePointId, parentId: manifest.parentId }, 'restore point sealed')
 }
 
 /**

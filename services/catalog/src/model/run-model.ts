@@ -127,6 +127,8 @@ export type Call =
 export type Answer = string
 
 export const isOver = (run: RunModel): boolean => !['queued', 'preparing', 'copying', 'sealing'].includes(run.state)
+const ownsSomething = ({ snapshotName, snapshotId, leaseId }: RunModel): boolean =>
+  snapshotName !== null || snapshotId !== null || leaseId !== null
 const hasEnded = (run: RunModel): boolean => isOver(run) && run.state !== 'finishing'
 /** Reports of every third number tell damage. */
 export const isDamaged = (report: number): boolean => report % 3 === 0
@@ -156,7 +158,8 @@ export function step(m: Model, call: Call, newId: string): readonly Step[] {
     case 'failRun':
       return [isOver(run) ? stay('ok') : finish(call.code === 'CANCELLED' ? 'cancelled' : 'failed')]
     case 'closeRun':
-      if (run.state === 'finishing') return [set({ state: run.outcome! })]
+      // A run that has ended owns nothing.
+      if (run.state === 'finishing') return [ownsSomething(run) ? stay('CONFLICT') : set({ state: run.outcome! })]
       return [isOver(run) ? stay('ok') : refuse()]
     case 'requeue':
       return [stay('ok')]
