@@ -169,8 +169,12 @@ test('an incremental of another checkpoint than its parent, a full without a rea
   const alter = async (column: 'since' | 'reason', value: string | null, n: 0 | 1): Promise<string[]> => {
     const imageId = runs[n]!.images[0]!.id
     const { rows } = await sql.query<{ before: string }>(`select ${column} as before from varve.images where id = $1`, [imageId])
-    const set = (text: string | null): Promise<unknown> =>
-      sql.query(`update varve.images set ${column} = $2 where id = $1`, [imageId, text])
+    // The states let nobody write this.
+    const set = async (text: string | null): Promise<void> => {
+      await sql.query('alter table varve.images disable trigger user')
+      await sql.query(`update varve.images set ${column} = $2 where id = $1`, [imageId, text])
+      await sql.query('alter table varve.images enable trigger user')
+    }
     await set(value)
     mend = () => set(rows[0]!.before)
     const { codes } = await check()
