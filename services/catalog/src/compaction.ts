@@ -18,8 +18,8 @@ export interface Compacted {
  * objects and attempts go; the pages are in the roots, the objects in the repository's own listing. One batch, one transaction, safe to repeat: what a batch
  * does not reach is still there for the next. Several at once share the runs (`skip locked`).
  *
- * A run with an attempt that may have left something behind in the repository stays whole until that is swept; so does one that ended without success, until
- * what it stored is.
+ * A run with an attempt that may have left something behind in the repository, or was heard of after it was swept, stays whole until that is swept; so does one that
+ * ended without success, until what it stored is.
  *
  * @returns what went; nothing at all when there is no more to do.
  */
@@ -50,6 +50,7 @@ const DUE_RUNS = `
    where ended_at is not null and compacted_at is null and ended_at <= now() - make_interval(secs => $1)
      and not exists (select 1 from varve.attempts a where a.run_id = r.id and a.swept_at is null and a.outcome is distinct from 'accepted')
      and (outcome not in ('failed', 'cancelled') or not exists (select 1 from varve.objects o where o.run_id = r.id))
+     and not exists (select 1 from varve.attempts a where a.run_id = r.id and a.swept_at < a.touched_at)
    order by ended_at limit $2 for no key update skip locked`
 
 async function dropRanges(sql: Sql, rangeIds: readonly string[]): Promise<void> {

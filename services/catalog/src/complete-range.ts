@@ -47,10 +47,14 @@ async function storeReport(sql: Sql, report: Report): Promise<ReportAnswer> {
   return true
 }
 
+/** What an object's id has behind its attempt's. */
+const COUNTER = /^[0-9a-f]{8}$/
+
 /** What a try writes is told by its ids: so everything it left can be found, also when no report of it ever came. */
 export function expectOwnObjects(id: string, attemptId: string, objects: RangeResult['objects']): void {
-  const own = new RegExp(`^(packs|maps)/${attemptId.slice(0, 2)}/${attemptId}[0-9a-f]{8}$`)
-  const stranger = objects.find(({ key }) => !own.test(key))
+  const beginnings = ['packs', 'maps'].map(folder => `${folder}/${attemptId.slice(0, 2)}/${attemptId}`)
+  const isOwn = (key: string): boolean => beginnings.some(begin => key.startsWith(begin) && COUNTER.test(key.slice(begin.length)))
+  const stranger = objects.find(({ key }) => !isOwn(key))
   if (stranger === undefined) return
   throw new CatalogError('BAD_REQUEST', `object ${stranger.key.slice(0, 100)} is not of attempt ${attemptId}`, { rangeId: id, attemptId })
 }
