@@ -17,6 +17,9 @@ const EVERYWHERE = [
   'restore-finishing',
 ] as const
 
+/** All but logging in. */
+const CALLS = { path: '^(?!.*(public-key|authenticate))' }
+
 /** The platform's API does not do what it is asked for a while. */
 export const platformRefuses: readonly Fault[] = [
   platformFault({
@@ -29,11 +32,19 @@ export const platformRefuses: readonly Fault[] = [
   }),
   platformFault({
     name: 'platform-401',
-    title: 'platform: the token is not taken any more, three times',
+    title: 'platform: the token is not taken any more',
     where: EVERYWHERE,
     quick: ['middle-range'],
-    faults: () => [{ kind: 'http-status', count: 3, match: { path: '^(?!.*(public-key|authenticate))' }, params: { status: 401 } }],
+    faults: () => [{ kind: 'http-status', count: 1, match: CALLS, params: { status: 401 } }],
     expect: SUCCEEDS,
+  }),
+  platformFault({
+    name: 'platform-401-again',
+    title: 'platform: three tokens in a row are not taken; of one service they are a login that is refused',
+    where: EVERYWHERE,
+    quick: ['planning'],
+    faults: () => [{ kind: 'http-status', count: 3, match: CALLS, params: { status: 401 } }],
+    expect: [...SUCCEEDS, { state: 'failed', reason: 'PLATFORM_AUTH_FAILED' }],
   }),
   platformFault({
     name: 'platform-503',

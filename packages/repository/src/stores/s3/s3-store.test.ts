@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { RepositoryError, type RepositoryErrorCode } from '../../errors.ts'
 import { openStore, type StoreSettings } from '../../open-store.ts'
-import { type FakeS3, s3Faults, startFakeS3 } from '../../testing/fake-s3.ts'
+import { type FakeS3, type FakeS3Answer, s3Faults, startFakeS3 } from '../../testing/fake-s3.ts'
 import type { S3Store } from './s3-store.ts'
 
 let server: FakeS3
@@ -83,7 +83,13 @@ test('a clock that is an hour off: requests are signed by that of the store', as
 
 test('several at once that are refused for their time are all asked again', async () => {
   const skewed = s3Faults.status(403, 'RequestTimeTooSkewed', { date: new Date(Date.now() + 3_600_000).toUTCString() })
-  server.faults.push(skewed, skewed, skewed, skewed)
+  // Each is signed before the first of them is refused.
+  const refused: (() => void)[] = []
+  const together: FakeS3Answer = (request, response, object) => {
+    refused.push(() => skewed(request, response, object))
+    if (refused.length === 4) for (const refuse of refused) refuse()
+  }
+  server.faults.push(together, together, together, together)
   await Promise.all(['a', 'b', 'c', 'd'].map(key => store.put(key, bytes)))
 })
 
