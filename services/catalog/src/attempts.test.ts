@@ -194,3 +194,24 @@ test('many workers, takes, reports and a cancel at once: nothing waits for ever,
     expect(rows[0].accepted).toBe(rows[0].done)
   }
 })
+
+test('an attempt that is ended and reported at once: its report is taken exactly when it is the accepted one', async () => {
+  const { run } = await copyingBackup(t, await addVm(t.catalog), 31)
+  const seen = new Set<string>()
+  for (const id of (await rangeIds(t, run.id, 'queued')).slice(0, 30)) {
+    const attempt = await take(t.catalog, id)
+    const [, report] = await Promise.allSettled([
+      t.catalog.endAttempt(attempt, 'failed'),
+      t.catalog.completeRange(id, attempt, result(attempt)),
+      t.catalog.endAttempt(attempt, 'failed'),
+    ])
+    const { rows } = await t.sql.query(
+      `select a.outcome, g.state from varve.attempts a join varve.ranges g on g.id = a.range_id where a.id = $1`,
+      [attempt],
+    )
+    const taken = report.status === 'fulfilled' && report.value.accepted
+    expect(rows).toEqual([taken ? { outcome: 'accepted', state: 'done' } : { outcome: 'failed', state: 'queued' }])
+    seen.add(rows[0]!.outcome)
+  }
+  expect(seen.size).toBeGreaterThan(0)
+})

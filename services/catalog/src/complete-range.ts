@@ -26,8 +26,9 @@ export type ReportAnswer = boolean | CatalogError
  */
 export async function storeReports(db: Database, reports: readonly Report[]): Promise<ReportAnswer[]> {
   return db.transaction(async sql => {
-    // Ranges are locked before runs, and in one order.
-    if (reports.length > 1) await sql.query(LOCK_RANGES, [reports.map(report => report.id)])
+    // Ranges are locked before runs, and in one order. Also a single one, by a statement of its own: what is stored must be decided by what is so once the lock is
+    // had. An attempt that was ended meanwhile would else have its report taken and not be the accepted one, and what it wrote would count as nobody's.
+    await sql.query(LOCK_RANGES, [reports.map(report => report.id)])
     const answers: ReportAnswer[] = []
     for (const report of reports) answers.push(await storeReport(sql, report))
     return answers
@@ -42,6 +43,8 @@ async function storeReport(sql: Sql, report: Report): Promise<ReportAnswer> {
   const run = { id: stored.run_id, kind: stored.kind, state: stored.run_state }
   // Thrown, so that the report is rolled back: a run that ends takes no more.
   expectState(run, 'copying')
+  // Never to be: a range that is done without an accepted attempt owns none of its objects.
+  if (!stored.accepted) throw new CatalogError('CATALOG_FAULT', `attempt ${report.attemptId} could not be accepted`, { rangeId: report.id })
   // The other images are looked at now that the run is locked: what was reported of them while this waited counts.
   if (stored.image_done && (await nothingLeftToCopy(sql, run.id))) await afterCopying(sql, run)
   return true
@@ -64,6 +67,7 @@ interface Stored extends Record<string, unknown> {
   kind: RunKind
   run_state: RunState
   image_done: boolean
+  accepted: boolean
 }
 
 async function store(sql: Sql, { id, attemptId, result, hash }: Report): Promise<Stored | null> {
@@ -105,13 +109,14 @@ const STORE_REPORT = {
      where (select count(*) from kept) >= 0 for no key update of r),
   ended as (
     update varve.attempts a set ended_at = now(), outcome = case when a.id = $2 then 'accepted' else 'lost' end
-      from run where run.state = 'copying' and a.range_id = $1 and a.ended_at is null),
+      from run where run.state = 'copying' and a.range_id = $1 and a.ended_at is null returning a.id),
   counted as (
     update varve.images i set ranges_done = ranges_done + 1, ranges_queued = ranges_queued - 1, read = read + $3, written = written + $4,
            unchanged = unchanged + $5, zero = zero + $6, time_source_ms = time_source_ms + $9, time_throttle_ms = time_throttle_ms + $10,
            time_cpu_ms = time_cpu_ms + $11, time_store_ms = time_store_ms + $12
       from run where run.state = 'copying' and i.id = run.image_id returning i.ranges_done = i.ranges_total as image_done)
-  select r.id as run_id, r.kind, r.state as run_state, coalesce(c.image_done, false) as image_done from run r left join counted c on true`,
+  select r.id as run_id, r.kind, r.state as run_state, coalesce(c.image_done, false) as image_done,
+         exists (select 1 from ended where ended.id = $2) as accepted from run r left join counted c on true`,
 }
 
 /**
