@@ -4,7 +4,7 @@ import { postgresConnectionsCut, postgresKilled, postgresMoved, postgresOutOfCon
 import { redisFlushed, redisKilled, redisUnreachable } from './faults/redis.ts'
 import { serviceKilled } from './faults/service-killed.ts'
 import { servicePaused } from './faults/service-paused.ts'
-import { workersOfEight, workersOfOne } from './faults/workers.ts'
+import { workersOfEight, workersOfOne, workersOfTwo } from './faults/workers.ts'
 import { PLATFORM_FAULTS } from './platform-faults.ts'
 import { STORE_FAULTS } from './store-faults.ts'
 
@@ -22,6 +22,7 @@ export const ALL_FAULTS: readonly Fault[] = [
   redisUnreachable,
   postgresMoved,
   workersOfOne,
+  workersOfTwo,
   workersOfEight,
   ...PLATFORM_FAULTS,
   ...STORE_FAULTS,
