@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { connectNbd } from '@varve/nbd'
-import { MiB, workerFile } from '@varve/runtime'
+import { MiB, sleep, workerFile } from '@varve/runtime'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { ACCOUNT, encrypted, newVm } from './testing/test-hci.ts'
 
@@ -90,9 +90,12 @@ test('killed and started again: VM, what a guest flushed, leases and tasks are t
   let url = await start()
   let token = await login(url)
   const { uuid, task_id } = await call(url, token, 'POST', '/janus/20180725/servers/config', newVm('survivor', { virtio0: MiB }))
-  let status = ''
-  while (status !== 'finish') status = (await call(url, token, 'GET', `/janus/20180725/tasks/${task_id}`)).status
-  await call(url, token, 'POST', `/janus/20180725/servers/${uuid}/start`)
+  const finish = async (id: string): Promise<void> => {
+    while ((await call(url, token, 'GET', `/janus/20180725/tasks/${id}`)).status !== 'finish') await sleep(10)
+  }
+  await finish(task_id)
+  // Starting is a task, too: before it is done the guest's disks are not served.
+  await finish((await call(url, token, 'POST', `/janus/20180725/servers/${uuid}/start`)).task_id)
   const { resource_id } = await call(url, token, 'POST', '/janus/20180725/backup-resources', {
     server_id: uuid,
     type: 'backup',
