@@ -4,7 +4,7 @@ import { runFaults } from './driver/run-faults.ts'
 import { findMinio } from './driver/world.ts'
 import { writeTable } from './table.ts'
 
-const USAGE = `npm run faults -- [--quick] [--only NAME]... [--seed N] [--json] [--list]
+const USAGE = `npm run faults -- [--quick] [--only NAME]... [--seed N] [--worlds N] [--json] [--list]
 
 Runs backups and restores of a whole installation on this machine and breaks it at every step: kills, stops, restarts, servers that are away or empty.
 After each: all restore points byte for byte, the checker, leaks on the platform and in the bucket, state and reason of the run.
@@ -13,6 +13,7 @@ A run of everything writes docs/faults.md. Exit code 1 when any outcome is not a
   --quick       one or two injections a fault
   --only NAME   only this fault (repeat it for several); does not write the table
   --seed N      repeat a run: the same data and the same random times
+  --worlds N    so many installations beside each other, 1 to 8 (default 3): most of a fault's time is waiting
   --json        one line of JSON for each injection
   --list        names of the faults`
 
@@ -21,6 +22,7 @@ const { values } = parseArgs({
     quick: { type: 'boolean', default: false },
     only: { type: 'string', multiple: true },
     seed: { type: 'string' },
+    worlds: { type: 'string', default: '3' },
     json: { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
@@ -44,6 +46,11 @@ async function main(): Promise<number> {
   }
   const unknown = values.only?.find(name => !ALL_FAULTS.some(fault => fault.name === name))
   const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed)
+  const worlds = Number(values.worlds)
+  if (!Number.isInteger(worlds) || worlds < 1 || worlds > 8) {
+    console.error('--worlds is a whole number from 1 to 8')
+    return 2
+  }
   if (unknown !== undefined || !Number.isSafeInteger(seed) || seed < 0) {
     console.error(unknown === undefined ? '--seed is a whole number' : `no fault is called ${unknown}; --list names them`)
     return 2
@@ -58,6 +65,7 @@ async function main(): Promise<number> {
   const outcomes = await runFaults(faults, {
     seed,
     quick: values.quick,
+    worlds,
     onOutcome: outcome => {
       if (values.json) return console.log(JSON.stringify({ seed, ...outcome }))
       const { fault, point, state, reason, recoverMs, problems } = outcome

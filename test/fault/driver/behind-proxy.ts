@@ -2,10 +2,7 @@ import { type S3FaultProxy, startS3FaultProxy } from '../../support/s3-fault-pro
 import type { S3FaultRule } from '../../support/s3-faults.ts'
 import { type Fault, type Injection, SUCCEEDS } from './fault.ts'
 import { COPYING, RESTORE_COPYING } from './points.ts'
-import type { WorldOptions } from './world.ts'
-
-/** Of the world that runs now: there is one at a time. */
-let proxy: S3FaultProxy | undefined
+import type { World, WorldOptions } from './world.ts'
 
 /** MinIO behind a proxy that does what faults say. Requests may take 4 s; an installation's may take 120. */
 export const BEHIND_PROXY: WorldOptions = behindProxy({})
@@ -16,10 +13,7 @@ export const READ_BACK_ALL: WorldOptions = behindProxy({ VARVE_READ_BACK: 'all' 
 function behindProxy(environment: Readonly<Record<string, string>>): WorldOptions {
   return {
     environment: { VARVE_S3_TIMEOUT_SECONDS: '4', ...environment },
-    async storeProxy(target) {
-      proxy = await startS3FaultProxy({ target })
-      return proxy
-    },
+    storeProxy: target => startS3FaultProxy({ target }),
   }
 }
 
@@ -43,16 +37,18 @@ export function storeFault({ rules, lastsMs, world = BEHIND_PROXY, ...fault }: S
     ...fault,
     world,
     async inject(injection) {
-      made = rules(injection).map(rule => proxy!.faults.add(rule))
+      const faults = faultsOf(injection.world)
+      made = rules(injection).map(rule => faults.add(rule))
     },
-    async heal() {
+    async heal({ world }) {
       if (lastsMs === undefined) return
       await new Promise(resolve => setTimeout(resolve, lastsMs))
-      for (const rule of made) proxy!.faults.end(rule)
+      for (const rule of made) faultsOf(world).end(rule)
     },
-    async after({ run, point }) {
-      const hits = made.reduce((sum, rule) => sum + proxy!.faults.hits(rule), 0)
-      proxy!.faults.clear()
+    async after({ world, run, point }) {
+      const faults = faultsOf(world)
+      const hits = made.reduce((sum, rule) => sum + faults.hits(rule), 0)
+      faults.clear()
       // A random time may be after the last request.
       if (hits === 0) return point.endsWith('random') ? [] : [`the store did nothing wrong at ${point}`]
       const mayEnd = fault.expect.some(({ state, reason }) => state === run.state && reason === run.reason)
@@ -61,4 +57,8 @@ export function storeFault({ rules, lastsMs, world = BEHIND_PROXY, ...fault }: S
     // As it always is when nothing came of the fault; `after` tells.
     expect: [...fault.expect, ...SUCCEEDS],
   }
+}
+
+function faultsOf({ storeProxy }: World): S3FaultProxy['faults'] {
+  return (storeProxy as S3FaultProxy).faults
 }

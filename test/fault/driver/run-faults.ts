@@ -6,67 +6,114 @@ import { knownPoint } from './stored-points.ts'
 import { endOf, injectOnce, type Outcome } from './story.ts'
 import { type GuestVm, makeVm } from './vm.ts'
 import { problemsOf } from './whole.ts'
-import { startWorld, type World } from './world.ts'
+import { startWorld, type World, type WorldOptions } from './world.ts'
+import { WorldQueue } from './world-queue.ts'
 
 export interface RunOptions {
   readonly seed: number
   readonly quick: boolean
+  /** How many worlds run beside each other, each with faults of its own (default 1): most of a fault's time is waiting. */
+  readonly worlds?: number
   readonly onOutcome?: (outcome: Outcome) => void
 }
 
 /** Injections at random times of each fault in the long run, of a backup and of a restore. */
-const RANDOM = 2
+const RANDOM = 1
 
-/** Every fault at every of its points; faults that need the same world share one. */
-export async function runFaults(faults: readonly Fault[], { seed, quick, onOutcome = () => {} }: RunOptions): Promise<Outcome[]> {
+/** Every fault at every of its points; faults that need the same world share one. What is injected when depends on the seed alone. */
+export async function runFaults(faults: readonly Fault[], options: RunOptions): Promise<Outcome[]> {
   const outcomes: Outcome[] = []
-  let current: { readonly key: unknown; readonly world: World; vm: GuestVm } | undefined
-  let vms = 0
-  try {
-    for (const fault of faults) {
-      const random = randomOf(seed ^ hashOf(fault.name))
-      const points: Point[] = quick ? [...fault.quick] : [...fault.where, ...randomPoints(fault)]
-      for (const point of points) {
-        let outcome: Outcome
-        try {
-          if (current === undefined || current.key !== fault.world) {
-            await current?.world.close()
-            current = undefined
-            const world = await startWorld(fault.world)
-            vms += 1
-            current = { key: fault.world, world, vm: await firstBackup(world, `vm-${vms}`) }
-          }
-          outcome = await injectOnce(current.world, current.vm, fault, point, random)
-        } catch (error) {
-          outcome = {
-            fault: fault.name,
-            point,
-            state: '-',
-            reason: null,
-            recoverMs: 0,
-            problems: [error instanceof Error ? error.message : String(error)],
-          }
-        }
-        outcomes.push(outcome)
-        onOutcome(outcome)
-        // What went wrong here must not show as the fault of the next.
-        if (outcome.problems.length > 0) {
-          await current?.world.close().catch(() => {})
-          current = undefined
-        }
+  const tell = (outcome: Outcome): void => {
+    outcomes.push(outcome)
+    options.onOutcome?.(outcome)
+  }
+  const queue = new WorldQueue(faults, fault => pointsOf(fault, options.quick).length)
+  const lanes = Array.from({ length: options.worlds ?? 1 }, async (_, n) => {
+    const lane = new Lane(`lane-${n + 1}`)
+    try {
+      for (let fault = queue.take(); fault !== undefined; fault = queue.take(lane.running)) {
+        await lane.injectAll(fault, options, tell)
       }
-      if (current !== undefined && current.key === fault.world) {
-        const problems = await problemsOf(current.world, [current.vm], current.world.points).catch(error => [String(error)])
-        if (problems.length > 0) {
-          outcomes.push({ fault: fault.name, point: 'random', state: 'all points', reason: null, recoverMs: 0, problems })
-          onOutcome(outcomes.at(-1)!)
-        }
-      }
+    } finally {
+      await lane.close()
     }
-    return outcomes
-  } finally {
+  })
+  const failed = (await Promise.allSettled(lanes)).find(end => end.status === 'rejected')
+  if (failed !== undefined) throw failed.reason
+  const place = new Map(faults.map((fault, index) => [fault.name, index]))
+  return outcomes.sort((a, b) => (place.get(a.fault) ?? 0) - (place.get(b.fault) ?? 0))
+}
+
+/** One world after the other. */
+class Lane {
+  readonly #name: string
+  #current: { readonly options: WorldOptions | undefined; readonly world: World; readonly vm: GuestVm } | undefined
+  #worlds = 0
+
+  constructor(name: string) {
+    this.#name = name
+  }
+
+  get running(): { readonly options: WorldOptions | undefined } | undefined {
+    return this.#current
+  }
+
+  async injectAll(fault: Fault, { seed, quick }: RunOptions, tell: (outcome: Outcome) => void): Promise<void> {
+    const random = randomOf(seed ^ hashOf(fault.name))
+    for (const point of pointsOf(fault, quick)) {
+      let outcome: Outcome
+      try {
+        const { world, vm } = await this.#worldOf(fault)
+        outcome = await injectOnce(world, vm, fault, point, random)
+      } catch (error) {
+        outcome = outcomeOf(fault, point, '-', [error instanceof Error ? error.message : String(error)])
+      }
+      tell(outcome)
+      // What went wrong here must not show as the fault of the next.
+      if (outcome.problems.length > 0) await this.close().catch(() => {})
+    }
+    if (this.#current === undefined) return
+    const { world, vm } = this.#current
+    const problems = await problemsOf(world, [vm], world.points).catch(error => [String(error)])
+    if (problems.length > 0) tell(outcomeOf(fault, 'random', 'all points', problems))
+  }
+
+  async close(): Promise<void> {
+    const current = this.#current
+    this.#current = undefined
     await current?.world.close()
   }
+
+  async #worldOf(fault: Fault): Promise<{ readonly world: World; readonly vm: GuestVm }> {
+    if (this.#current?.options === fault.world && this.#current !== undefined) return this.#current
+    await this.close()
+    const world = await oneAtATime(() => startWorld(fault.world))
+    this.#worlds += 1
+    try {
+      this.#current = { options: fault.world, world, vm: await firstBackup(world, `${this.#name}-vm-${this.#worlds}`) }
+    } catch (error) {
+      await world.close().catch(() => {})
+      throw error
+    }
+    return this.#current
+  }
+}
+
+let starting: Promise<unknown> = Promise.resolve()
+
+/** Free ports are found before they are used: two worlds that start at once could find the same. */
+function oneAtATime<T>(start: () => Promise<T>): Promise<T> {
+  const started = starting.then(start)
+  starting = started.catch(() => {})
+  return started
+}
+
+function pointsOf(fault: Fault, quick: boolean): Point[] {
+  return quick ? [...fault.quick] : [...fault.where, ...randomPoints(fault)]
+}
+
+function outcomeOf({ name }: Fault, point: Point, state: string, problems: readonly string[]): Outcome {
+  return { fault: name, point, state, reason: null, recoverMs: 0, problems }
 }
 
 function randomPoints(fault: Fault): Point[] {

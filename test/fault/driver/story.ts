@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Run } from '@varve/catalog-client'
+import { type DoneRanges, doneAgain, doneRanges } from './done-ranges.ts'
 import type { Fault, Injection } from './fault.ts'
 import { armPoint, isRestore, type Point } from './points.ts'
 import type { Random } from './random.ts'
@@ -41,11 +42,13 @@ export async function injectOnce(world: World, vm: GuestVm, fault: Fault, point:
   let truth: VmTruth
   let run: Run
   let struck: number
+  let done: DoneRanges
   try {
     run = await startRun(world, vm, source, random)
     await reach(world, run, point, armed.reached)
     struck = Date.now()
     const injection: Injection = { world, vm, run, point, random }
+    done = await doneRanges(world, run.id)
     await fault.inject(injection)
     // After it: a disk may have been replaced.
     truth = vm.truth()
@@ -62,6 +65,7 @@ export async function injectOnce(world: World, vm: GuestVm, fault: Fault, point:
   if (!fault.expect.some(({ state, reason }) => state === run.state && reason === run.reason)) {
     problems.push(`the run is ${run.state} (${run.reason}: ${run.message})`)
   }
+  problems.push(...(await doneAgain(world, run.id, done)))
   const touched: KnownPoint[] = []
   if (source !== undefined) {
     problems.push(...(await lookAtRestored(world, run, source)))

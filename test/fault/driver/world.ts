@@ -17,6 +17,11 @@ import { Supervised } from './supervised.ts'
 
 export type Relayed = 'database' | 'queue' | 'store'
 
+export interface StoreProxy {
+  readonly endpoint: string
+  close(): Promise<void>
+}
+
 export interface WorldOptions {
   /** What the services reach through a relay only, which faults cut and move. */
   readonly relayed?: readonly Relayed[]
@@ -26,9 +31,7 @@ export interface WorldOptions {
   readonly readers?: number
   readonly writers?: number
   /** Stands between the services and MinIO: told where MinIO is and how to log in, it answers the endpoint that services get, and how to end it. */
-  readonly storeProxy?: (
-    target: StoreSettings & { readonly endpoint: string },
-  ) => Promise<{ readonly endpoint: string; close(): Promise<void> }>
+  readonly storeProxy?: (target: StoreSettings & { readonly endpoint: string }) => Promise<StoreProxy>
   /** The repository in place of the one in MinIO: made in the folder, it answers its URL and how to take it away. */
   readonly repository?: (folder: string) => Promise<{ readonly url: string; close(): Promise<void> }>
 }
@@ -51,6 +54,8 @@ export interface World {
   readonly repositoryUrl: string
   /** Past every relay and proxy. */
   readonly storeSettings: StoreSettings
+  /** What `options.storeProxy` made. */
+  readonly storeProxy: StoreProxy | undefined
   /** Of all VMs, as they were sealed. */
   readonly points: KnownPoint[]
   addService(service: string): Promise<Supervised>
@@ -62,6 +67,8 @@ export interface World {
   platformCall<Answer>(method: string, path: string, body?: unknown): Promise<Answer>
   /** One command to Redis, past the relay; its first line of answer. */
   redisCommand(command: string): Promise<string>
+  /** A number of Redis' `INFO`. */
+  redisNumber(name: string): Promise<number>
   close(): Promise<void>
 }
 
@@ -157,10 +164,10 @@ async function open(options: WorldOptions, closer: Closer): Promise<World> {
   }
   const portOf = (name: Relayed, own: number): number => relays.get(name)?.port ?? own
   let endpoint = `http://127.0.0.1:${portOf('store', minioPort)}`
-  if (options.storeProxy !== undefined) {
-    const proxy = await options.storeProxy({ ...storeSettings, endpoint })
-    closer.add('store proxy', () => proxy.close())
-    endpoint = proxy.endpoint
+  const storeProxy = await options.storeProxy?.({ ...storeSettings, endpoint })
+  if (storeProxy !== undefined) {
+    closer.add('store proxy', () => storeProxy.close())
+    endpoint = storeProxy.endpoint
   }
   const [catalogPort, apiPort] = [await freePort(), await freePort()]
   const token = randomBytes(24).toString('hex')
@@ -236,6 +243,7 @@ async function open(options: WorldOptions, closer: Closer): Promise<World> {
     },
     repositoryUrl,
     storeSettings,
+    storeProxy,
     points: [],
     addService,
     async ready() {
@@ -261,7 +269,12 @@ async function open(options: WorldOptions, closer: Closer): Promise<World> {
       const json = JSON.parse(text) as { data?: Answer }
       return (json.data ?? json) as Answer
     },
-    redisCommand: command => redisCommand(redisPort, command),
+    redisCommand: async command => (await redisCommand(redisPort, command)).split('\r\n')[0] ?? '',
+    async redisNumber(name) {
+      const found = new RegExp(`^${name}:(\\d+)`, 'm').exec(await redisCommand(redisPort, 'INFO'))
+      if (found === null) throw new Error(`Redis says nothing of ${name}`)
+      return Number(found[1])
+    },
     close: () => closer.close(),
   }
   await world.ready()
@@ -282,7 +295,7 @@ function redisCommand(port: number, command: string): Promise<string> {
     socket.once('error', reject)
     socket.once('data', bytes => {
       socket.destroy()
-      resolve(bytes.toString().split('\r\n')[0] ?? '')
+      resolve(bytes.toString())
     })
   })
 }

@@ -9,13 +9,11 @@ const LIBRARY = ['/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1', '/usr/
   existsSync,
 )
 
-let clock = ''
-
 /** Services whose clock is what a file says; servers, platform and this process have the right one. */
 const FALSE_CLOCK: WorldOptions = {
   async environmentOf(folder) {
-    clock = join(folder, 'clock')
-    await setClock('+0')
+    const clock = clockOf(folder)
+    await setClock(clock, '+0')
     return {
       LD_PRELOAD: LIBRARY ?? '',
       FAKETIME_TIMESTAMP_FILE: clock,
@@ -26,8 +24,12 @@ const FALSE_CLOCK: WorldOptions = {
   },
 }
 
+function clockOf(folder: string): string {
+  return join(folder, 'clock')
+}
+
 /** At once or not at all: every process reads it. */
-async function setClock(offset: string): Promise<void> {
+async function setClock(clock: string, offset: string): Promise<void> {
   await writeFile(`${clock}.new`, `${offset}\n`)
   await rename(`${clock}.new`, clock)
 }
@@ -53,13 +55,13 @@ function jumps(name: string, direction: string, offset: string): Fault {
     world: FALSE_CLOCK,
     where: EVERYWHERE,
     quick: ['middle-range'],
-    async inject() {
-      await setClock(offset)
+    async inject({ world }) {
+      await setClock(clockOf(world.folder), offset)
       // Each process looks once a second.
       await new Promise(resolve => setTimeout(resolve, 1500))
     },
-    async after() {
-      await setClock('+0')
+    async after({ world }) {
+      await setClock(clockOf(world.folder), '+0')
       return []
     },
     expect: SUCCEEDS,

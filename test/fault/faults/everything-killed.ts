@@ -30,3 +30,15 @@ export const machineRestarted: Fault = {
   },
   expect: SUCCEEDS,
 }
+
+export const siteRestarted: Fault = {
+  name: 'site-restarted',
+  title: 'kill -9 of every service, their servers and the platform with its open disks, started again on the same folders',
+  where: ['before-snapshot', 'planning', 'middle-range', 'sealing', 'cleaning-up', 'restore-before-lease', 'restore-middle-range'],
+  quick: ['middle-range'],
+  async inject(injection) {
+    await machineRestarted.inject(injection)
+    await injection.world.restartPlatform()
+  },
+  expect: SUCCEEDS,
+}

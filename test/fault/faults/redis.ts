@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Fault, SUCCEEDS } from '../driver/fault.ts'
 import type { Point } from '../driver/points.ts'
-import type { WorldOptions } from '../driver/world.ts'
+import type { World, WorldOptions } from '../driver/world.ts'
 
 const WHERE: readonly Point[] = [
   'queued',
@@ -15,6 +15,7 @@ const WHERE: readonly Point[] = [
 ]
 const BEHIND_A_RELAY: WorldOptions = { relayed: ['queue'] }
 const AWAY_MS = 60_000
+const EVICTS_MS = 5000
 
 export const redisKilled: Fault = {
   name: 'redis-killed',
@@ -39,6 +40,27 @@ export const redisFlushed: Fault = {
     if (answer !== '+OK') throw new Error(`FLUSHALL: ${answer}`)
   },
   expect: SUCCEEDS,
+}
+
+export const redisEvicting: Fault = {
+  name: 'redis-evicting',
+  title: `Redis out of memory: it evicts keys at random and refuses writes, for ${EVICTS_MS / 1000} s`,
+  where: ['queued', 'planning', 'first-range', 'middle-range', 'sealing', 'restore-queued', 'restore-middle-range'],
+  quick: ['middle-range'],
+  async inject({ world }) {
+    await configure(world, { 'maxmemory-policy': 'allkeys-random', maxmemory: '1mb' })
+    await sleep(EVICTS_MS)
+    await configure(world, { maxmemory: '0', 'maxmemory-policy': 'noeviction' })
+    if ((await world.redisNumber('evicted_keys')) === 0) throw new Error('Redis evicted nothing')
+  },
+  expect: SUCCEEDS,
+}
+
+async function configure(world: World, settings: Readonly<Record<string, string>>): Promise<void> {
+  for (const [name, value] of Object.entries(settings)) {
+    const answer = await world.redisCommand(`CONFIG SET ${name} ${value}`)
+    if (answer !== '+OK') throw new Error(`CONFIG SET ${name}: ${answer}`)
+  }
 }
 
 export const redisUnreachable: Fault = {

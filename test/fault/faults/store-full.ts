@@ -9,13 +9,10 @@ const run = promisify(execFile)
 const MiB = 1024 * 1024
 const SIZE = 512 * MiB
 
-/** Of the world that runs now. */
-let mount = ''
-
 /** A directory repository on a file system of its own (a file-backed ext4 would need a loop device; a tmpfs is as full when it is full). */
 const ON_SMALL_DISK: WorldOptions = {
   async repository(folder) {
-    mount = join(folder, 'small')
+    const mount = mountOf(folder)
     await mkdir(mount)
     await run('mount', ['-t', 'tmpfs', '-o', `size=${SIZE}`, 'tmpfs', mount])
     return { url: `file://${join(mount, 'repository')}`, close: () => run('umount', ['-l', mount]).then(() => {}) }
@@ -28,7 +25,8 @@ const full: Fault = {
   world: ON_SMALL_DISK,
   where: ['before-lease', 'first-range', 'middle-range'],
   quick: ['middle-range'],
-  async inject() {
+  async inject({ world }) {
+    const mount = mountOf(world.folder)
     const { bavail, bsize } = await statfs(mount)
     const file = await open(fillerOf(mount), 'w')
     try {
@@ -41,8 +39,8 @@ const full: Fault = {
     }
   },
   async heal() {},
-  async after() {
-    await rm(fillerOf(mount))
+  async after({ world }) {
+    await rm(fillerOf(mountOf(world.folder)))
     return []
   },
   // A random time may be after the last byte.
@@ -50,6 +48,10 @@ const full: Fault = {
     { state: 'failed', reason: 'STORE_FULL' },
     { state: 'succeeded', reason: null },
   ],
+}
+
+function mountOf(folder: string): string {
+  return join(folder, 'small')
 }
 
 function fillerOf(folder: string): string {
