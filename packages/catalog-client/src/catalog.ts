@@ -183,9 +183,10 @@ export interface Catalog extends CheckMethods {
   seal(id: string, request: SealRequest): Promise<void>
   /**
    * Any state before finishing -> finishing with outcome failed (or cancelled when `error.code` is CANCELLED); finish-run is queued. A run that
-   * is finishing or ended already stays as it is: the first outcome wins, no error.
+   * is finishing or ended already stays as it is: the first outcome wins, no error. With `rangeId` it is one range that failed for good where it was
+   * tried: the run goes on when that range is done, or another worker has an attempt at it under way.
    */
-  failRun(id: string, error: ErrorReport): Promise<void>
+  failRun(id: string, error: ErrorReport, rangeId?: string): Promise<void>
   /** Clean-up is done: finishing -> the outcome. CONFLICT while a resource is recorded: a run that has ended owns nothing. */
   closeRun(id: string): Promise<void>
 

@@ -125,7 +125,7 @@ export const ROUTES: { readonly [M in CatalogMethod]: Route } = {
   dropPlan: post('/runs/:id/drop-plan', { snapshotId: snapshotId() }),
   runObjects: get('/runs/:id/objects'),
   seal: post('/runs/:id/seal', { request: sealRequest }),
-  failRun: post('/runs/:id/fail', { error: errorReport }),
+  failRun: post('/runs/:id/fail', { error: errorReport, rangeId: Type.Optional(uuid()) }),
   closeRun: post('/runs/:id/close'),
   requeue: post('/runs/:id/requeue'),
 

@@ -14,7 +14,7 @@ export type IsPassing = (error: unknown, report: ErrorReport) => boolean
 
 /**
  * What becomes of a job that threw. A run that ended meanwhile needs nothing more; a process that is being stopped leaves the job to
- * the next one; what may pass is tried again while attempts are left; everything else ends the run with its code.
+ * the next one; what may pass is tried again while attempts are left; everything else ends the run with its code, unless the range is in other hands.
  *
  * @throws the error itself when the job should be delivered again
  */
@@ -31,9 +31,9 @@ export async function endOrRetry(
     log.warn({ ...ids, err: error }, 'job failed, to be tried again')
     throw error
   }
-  log.error({ ...ids, err: error }, 'run failed')
+  log.error({ ...ids, err: error }, ids.rangeId === undefined ? 'run failed' : 'range failed')
   try {
-    await catalog.failRun(ids.runId, report)
+    await catalog.failRun(ids.runId, report, ids.rangeId)
   } catch (failure) {
     if (!hasCode(failure, 'RUN_ENDED')) throw failure
   }

@@ -69,6 +69,35 @@ describe('taking a range', () => {
   })
 })
 
+describe('a range that failed for good where it was tried', () => {
+  test('ends its run when nobody else is at it', async () => {
+    const { runId, a } = await copying()
+    const mine = await take(t.catalog, a)
+    await t.catalog.endAttempt(mine, 'failed')
+    await t.catalog.failRun(runId, fail, a)
+    expect(await t.catalog.getRun(runId)).toMatchObject({ state: 'finishing', reason: 'X' })
+  })
+
+  test('leaves the run alone while another has it, or when it is done; the last of them ends the run', async () => {
+    const { runId, a, b } = await copying()
+    const [mine, theirs] = [await take(t.catalog, a), await take(t.catalog, a)]
+    await t.catalog.endAttempt(mine, 'failed')
+    await t.catalog.failRun(runId, fail, a)
+    expect(await t.catalog.getRun(runId)).toMatchObject({ state: 'copying', reason: null })
+    await t.catalog.endAttempt(theirs, 'failed')
+    await complete(t.catalog, b)
+    await t.catalog.failRun(runId, fail, b)
+    expect(await t.catalog.getRun(runId)).toMatchObject({ state: 'copying', reason: null })
+    await t.catalog.failRun(runId, { ...fail, code: 'Y' }, a)
+    expect(await t.catalog.getRun(runId)).toMatchObject({ state: 'finishing', reason: 'Y' })
+  })
+
+  test('is one that there is', async () => {
+    const { runId } = await copying()
+    await expect(t.catalog.failRun(runId, fail, '00000000-0000-4000-8000-000000000000')).rejects.toMatchObject({ code: 'NOT_FOUND' })
+  })
+})
+
 describe('a paused run', () => {
   test('gives no range out: it waits in the catalog again', async () => {
     const { runId, a } = await copying()

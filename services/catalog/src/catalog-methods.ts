@@ -79,7 +79,7 @@ export function catalogMethods(
     imagePages: imageId => imagePages(db, imageId),
     runObjects: id => runObjects(db, id),
     seal: (id, request) => seal(db, id, request),
-    failRun: (id, error) => failRun(db, id, error),
+    failRun: (id, error, rangeId) => failRun(db, id, error, rangeId),
     closeRun: async id => {
       const ended = await closeRun(db, id)
       if (ended !== null) onEnded?.(ended)

@@ -4,6 +4,7 @@ import { loseAttempts } from './attempts.ts'
 import type { Database, Sql } from './database.ts'
 import { expectState, isOver, lockRun } from './locked-run.ts'
 import { addStepJob } from './outbox.ts'
+import { lockRange } from './ranges.ts'
 
 export const CANCELLED = { outcome: 'cancelled', reason: 'CANCELLED', message: 'cancelled on request' } as const
 
@@ -21,14 +22,26 @@ export async function endRun(
   await addStepJob(sql, id, 'finish-run')
 }
 
-/** First outcome wins: a run that is finishing or ended stays as it is. */
-export async function failRun(db: Database, id: string, error: ErrorReport): Promise<void> {
+/** First outcome wins: a run that is finishing or ended stays as it is. So does one whose failed range, `rangeId`, is in other hands. */
+export async function failRun(db: Database, id: string, error: ErrorReport, rangeId?: string): Promise<void> {
   await db.transaction(async sql => {
+    if (rangeId !== undefined) await lockRange(sql, rangeId)
     const run = await lockRun(sql, id)
     if (isOver(run.state)) return
+    if (rangeId !== undefined && (await isInOtherHands(sql, rangeId))) return
     const end = error.code === 'CANCELLED' ? CANCELLED : { outcome: 'failed' as const, reason: error.code, message: error.message }
     await endRun(sql, id, end)
   })
+}
+
+/** Done, or somebody is at it. Whoever that is ends the run if it fails, too; one that dies is silent, and the range is given out again. */
+async function isInOtherHands(sql: Sql, rangeId: string): Promise<boolean> {
+  const { rowCount } = await sql.query(
+    `select 1 from varve.ranges r where r.id = $1
+        and (r.state = 'done' or exists (select 1 from varve.attempts a where a.range_id = r.id and a.ended_at is null))`,
+    [rangeId],
+  )
+  return rowCount === 1
 }
 
 export interface EndedRun {

@@ -174,3 +174,12 @@ export async function runObjects(
   }
   return rows
 }
+
+/** @returns its state */
+export async function lockRange(sql: Sql, id: string): Promise<string> {
+  const { rows } = await sql.query<{ state: string }>(LOCK_RANGE, [id])
+  if (rows[0] === undefined) throw noRange(id)
+  return rows[0].state
+}
+
+const LOCK_RANGE = { name: 'lock-range', text: `select state from varve.ranges where id = $1 for no key update` }

@@ -2,7 +2,7 @@ import { type AttemptEnd, CatalogError, type RangeNext, type RunState, type Take
 import { noAttempt, openAttempt, signOfLife } from './attempts.ts'
 import type { Database, Sql } from './database.ts'
 import { isOver, lockRun, stateError } from './locked-run.ts'
-import { lockedRange, noRange } from './ranges.ts'
+import { lockedRange, lockRange, noRange } from './ranges.ts'
 
 /** What a worker says while it works on a range; what it says at the end is `completeRange` (ranges.ts). */
 
@@ -111,11 +111,3 @@ async function isPaused(sql: Sql, runId: string): Promise<boolean> {
   const { rows } = await sql.query<{ paused: boolean }>(`select paused from varve.runs where id = $1`, [runId])
   return rows[0]?.paused === true
 }
-
-async function lockRange(sql: Sql, id: string): Promise<string> {
-  const { rows } = await sql.query<{ state: string }>(LOCK_RANGE, [id])
-  if (rows[0] === undefined) throw noRange(id)
-  return rows[0].state
-}
-
-const LOCK_RANGE = { name: 'lock-range', text: `select state from varve.ranges where id = $1 for no key update` }
