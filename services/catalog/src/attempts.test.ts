@@ -92,6 +92,16 @@ describe('a range that failed for good where it was tried', () => {
     expect(await t.catalog.getRun(runId)).toMatchObject({ state: 'finishing', reason: 'Y' })
   })
 
+  test('ends its run when whoever else had it gives no sign of life', async () => {
+    const { runId, a } = await copying()
+    const dead = await take(t.catalog, a)
+    const mine = await take(t.catalog, a)
+    await t.sql.query(`update varve.attempts set touched_at = now() - interval '16 seconds' where id = $1`, [dead])
+    await t.catalog.endAttempt(mine, 'failed')
+    await t.catalog.failRun(runId, fail, a)
+    expect(await t.catalog.getRun(runId)).toMatchObject({ state: 'finishing', reason: 'X' })
+  })
+
   test('is one that there is', async () => {
     const { runId } = await copying()
     await expect(t.catalog.failRun(runId, fail, '00000000-0000-4000-8000-000000000000')).rejects.toMatchObject({ code: 'NOT_FOUND' })

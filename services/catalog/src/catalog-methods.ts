@@ -24,12 +24,16 @@ export interface RangeSignals {
   readonly onReport?: (runId: string) => void
 }
 
-/** The catalog on its database: what the routes call. `onEnded`: told once of each run that ended; `onPressure`: of each rise. */
+/**
+ * The catalog on its database: what the routes call. `onEnded`: told once of each run that ended; `onPressure`: of each rise. `rangeSilenceS`: seconds
+ * without a sign of life after which a worker counts as dead.
+ */
 export function catalogMethods(
   db: Database,
   onEnded?: (run: EndedRun) => void,
   onPressure?: (rise: PressureRise) => void,
   signals: RangeSignals = {},
+  rangeSilenceS = 15,
 ): Pick<Catalog, CatalogMethod> {
   const reports = new ReportBatches(db, signals.onReport)
   return {
@@ -79,7 +83,7 @@ export function catalogMethods(
     imagePages: imageId => imagePages(db, imageId),
     runObjects: id => runObjects(db, id),
     seal: (id, request) => seal(db, id, request),
-    failRun: (id, error, rangeId) => failRun(db, id, error, rangeId),
+    failRun: (id, error, rangeId) => failRun(db, id, error, rangeId === undefined ? undefined : { id: rangeId, silenceS: rangeSilenceS }),
     closeRun: async id => {
       const ended = await closeRun(db, id)
       if (ended !== null) onEnded?.(ended)

@@ -128,6 +128,22 @@ test('progress shows in the totals until the report replaces it', async () => {
   expect((await t.catalog.getRun(run.id)).totals).toMatchObject({ read: 700, written: 70, rangesDone: 1 })
 })
 
+test('a restore whose ranges are planned stays under the lease that it was planned under', async () => {
+  const { pointId, imageId } = await sealedBackup(t, await addVm(t.catalog))
+  const { id } = await t.catalog.createRestore(pointId, { target: 'original' })
+  await t.catalog.startRun(id)
+  await t.catalog.recordResources(id, { leaseId: 'first' }, { leaseId: null })
+  await t.catalog.recordResources(id, { leaseId: 'second' }, { leaseId: 'first' })
+  const [image] = await t.catalog.addImages(id, [{ ...fullImage(), reason: null, cbt: false, sourceImageId: imageId }])
+  await t.catalog.addRanges(id, [rangeOf(image!.id, 0)])
+  await t.catalog.planned(id)
+  await t.catalog.recordResources(id, { leaseId: 'second' })
+  await expect(t.catalog.recordResources(id, { leaseId: 'third' }, { leaseId: 'second' })).rejects.toMatchObject({ code: 'PLAN_CHANGED' })
+  await expect(t.catalog.recordResources(id, { leaseId: null })).rejects.toMatchObject({ code: 'PLAN_CHANGED' })
+  await t.catalog.cancelRun(id)
+  await t.catalog.recordResources(id, { leaseId: null })
+})
+
 test('a restore ends with its last range, with damage when there was some', async () => {
   for (const damaged of [false, true]) {
     const { pointId, imageId } = await sealedBackup(t, await addVm(t.catalog))

@@ -22,24 +22,33 @@ export async function endRun(
   await addStepJob(sql, id, 'finish-run')
 }
 
-/** First outcome wins: a run that is finishing or ended stays as it is. So does one whose failed range, `rangeId`, is in other hands. */
-export async function failRun(db: Database, id: string, error: ErrorReport, rangeId?: string): Promise<void> {
+/** A range that cannot be done where it was tried. */
+export interface FailedRange {
+  readonly id: string
+  /** Seconds without a sign of life after which a worker counts as dead. */
+  readonly silenceS: number
+}
+
+/** First outcome wins: a run that is finishing or ended stays as it is. So does one whose failed range is in other hands. */
+export async function failRun(db: Database, id: string, error: ErrorReport, range?: FailedRange): Promise<void> {
   await db.transaction(async sql => {
-    if (rangeId !== undefined) await lockRange(sql, rangeId)
+    if (range !== undefined) await lockRange(sql, range.id)
     const run = await lockRun(sql, id)
     if (isOver(run.state)) return
-    if (rangeId !== undefined && (await isInOtherHands(sql, rangeId))) return
+    if (range !== undefined && (await isInOtherHands(sql, range))) return
     const end = error.code === 'CANCELLED' ? CANCELLED : { outcome: 'failed' as const, reason: error.code, message: error.message }
     await endRun(sql, id, end)
   })
 }
 
-/** Done, or somebody is at it. Whoever that is ends the run if it fails, too; one that dies is silent, and the range is given out again. */
-async function isInOtherHands(sql: Sql, rangeId: string): Promise<boolean> {
+/** Done, or somebody who was heard of lately is at it, and will end the run if it fails, too. Whoever is dead keeps its attempt open and does not count. */
+async function isInOtherHands(sql: Sql, { id, silenceS }: FailedRange): Promise<boolean> {
   const { rowCount } = await sql.query(
     `select 1 from varve.ranges r where r.id = $1
-        and (r.state = 'done' or exists (select 1 from varve.attempts a where a.range_id = r.id and a.ended_at is null))`,
-    [rangeId],
+        and (r.state = 'done' or exists (
+          select 1 from varve.attempts a
+           where a.range_id = r.id and a.ended_at is null and a.touched_at >= now() - make_interval(secs => $2)))`,
+    [id, silenceS],
   )
   return rowCount === 1
 }

@@ -59,6 +59,10 @@ export async function recordResources(
     if (run.planned_at !== null && !isOver(run.state) && changed.includes('snapshotId')) {
       throw planChanged(run, `run ${id} was planned from another snapshot`)
     }
+    // While the lease of a restore was away, anybody may have written to its target: what was planned or written under it stands on nothing.
+    if (run.kind === 'restore' && run.planned_at !== null && !isOver(run.state) && changed.includes('leaseId')) {
+      throw planChanged(run, `run ${id} was planned under another lease`)
+    }
     if (given.length > 0) {
       const assignments = given.map((name, i) => `${RESOURCE_COLUMN[name]} = $${i + 2}`)
       if (run.state === 'preparing' && run.snapshot_id !== null && changed.includes('snapshotId')) await deletePlan(sql, id)

@@ -73,9 +73,10 @@ export async function startCatalogService(options: CatalogServiceOptions): Promi
     relay.start()
     closer.add('relay', () => relay.close())
 
+    const rangeSilenceS = options.rangeSilenceS ?? 15
     const dispatcher = new Dispatcher(
       db,
-      { window, queueWindow: options.queueWindow ?? 256, silenceS: options.rangeSilenceS ?? 15, slowS: options.slowRangeS ?? 20 },
+      { window, queueWindow: options.queueWindow ?? 256, silenceS: rangeSilenceS, slowS: options.slowRangeS ?? 20 },
       log,
     )
     dispatcher.start()
@@ -119,6 +120,7 @@ export async function startCatalogService(options: CatalogServiceOptions): Promi
           dispatcher.wake('ranges')
         },
       },
+      rangeSilenceS,
     )
     const app = buildHttp(methods, { feed, token: options.token, log, readiness, metrics, queueCounts: () => queueCounts(options.queue) })
     closer.add('http', () => app.close())

@@ -3,6 +3,7 @@ import { Cut } from '@varve/range-worker/testing'
 import { describe, expect, test } from 'vitest'
 import { finishRun } from './finish-run.ts'
 import { prepareRestore } from './prepare-restore.ts'
+import { renewalRound } from './renew-leases.ts'
 import { type StoryWorld, storyWorld, twoDisks } from './testing/story-world.ts'
 
 const signal = new AbortController().signal
@@ -244,3 +245,35 @@ describe('differential', () => {
     expect(it.platform.vms.get('vm-1')?.power).toBe('off')
   })
 })
+
+describe.each([{ differential: false }, { differential: true }])(
+  'a worker that slept while another planned and the lease was lost, %o',
+  options => {
+    test('puts no other lease in its place, wherever it slept: the restore ends', async () => {
+      let slept = 0
+      for (let at = 1; ; at += 1) {
+        const it = await world({ target: 'original', ...options })
+        it.platform.answer = () => []
+        let step = 0
+        let lost: string | null = null
+        const deps = it.watched(async name => {
+          if (name.startsWith('during')) return
+          step += 1
+          if (step !== at) return
+          await prepareRestore(RUN_ID, it.deps, signal)
+          lost = it.catalog.run.resources.leaseId
+          // It ran out, and somebody had the VM on for a while.
+          it.platform.leases.clear()
+        })
+        await prepareRestore(RUN_ID, deps, signal).catch(error => expect(error).toHaveProperty('code'))
+        if (step < at) break
+        await renewalRound(it.deps, 300, signal)
+        const { state, resources } = it.catalog.run
+        // One that slept before it did anything is the preparer itself, and what it plans stands on its own lease.
+        if (lost !== null) expect([at, state, resources.leaseId]).toEqual([at, 'finishing', lost])
+        slept += lost === null ? 0 : 1
+      }
+      expect(slept).toBeGreaterThan(10)
+    })
+  },
+)

@@ -85,6 +85,8 @@ export class MemoryCatalog {
     if (!this.#isOver() && !(Object.keys(seen) as (keyof RunResources)[]).every(isSeen)) throw this.#changed()
     const another = resources.snapshotId !== undefined && resources.snapshotId !== snapshotId
     if (another && (this.run.state === 'copying' || this.run.state === 'sealing')) throw this.#changed()
+    const otherLease = resources.leaseId !== undefined && resources.leaseId !== this.run.resources.leaseId
+    if (this.run.kind === 'restore' && otherLease && (this.run.state === 'copying' || this.run.state === 'sealing')) throw this.#changed()
     if (another && snapshotId !== null && this.run.state === 'preparing') this.#deletePlan()
     const before = this.run.resources
     const changed = Object.entries(resources).filter(([name, value]) => before[name as keyof typeof before] !== value)
