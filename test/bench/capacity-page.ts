@@ -1,0 +1,3 @@
+export function capacityPage(): string {
+  return ''
+}
