@@ -6,7 +6,7 @@ import { capacityPage } from './capacity-page.ts'
 import { type Measured, warm } from './measure.ts'
 import { startBenchMinio } from './minio-server.ts'
 import { Parts } from './parts.ts'
-import { type Results, writeReport } from './report.ts'
+import { type Results, writeReport, writeToPage } from './report.ts'
 import { Samples } from './samples.ts'
 import { HELP, readSettings, type Settings } from './settings.ts'
 import { Skip } from './skip.ts'
@@ -126,6 +126,7 @@ async function main(): Promise<void> {
   }
   if (settings.capacity) {
     console.log(capacityPage())
+    if (settings.writeAsked) await writeToPage('capacity', capacityPage())
     return
   }
   const groups = selected(settings.only)

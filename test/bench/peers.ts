@@ -177,6 +177,8 @@ function benjiPeer(tool: string, { folder, disk, minio }: PeerContext): Peer {
   const config = join(folder, 'benji.yaml')
   const command = (...args: string[]): string[] => [tool, '-c', config, ...args]
   const options = { servers: [minio.pid] }
+  const bucket = join(minio.folder, 'benji')
+  let before = 0
   let ready: Promise<unknown> | undefined
   const prepare = async (): Promise<void> => {
     await writeFile(config, benjiConfig(folder, minio))
@@ -196,6 +198,8 @@ function benjiPeer(tool: string, { folder, disk, minio }: PeerContext): Peer {
         for (const version of [`v${round - 1}`, `v${round - 1}i`]) await measureCommand(command('rm', '-f', version)).catch(() => {})
         await measureCommand(command('cleanup', '--override-lock')).catch(() => {})
       }
+      // The clean-up leaves what is young.
+      before = await bytesIn(bucket)
       return measured(command('backup', '-u', `v${round}`, `file:${disk.path}`, 'vm'), options)
     },
     async incremental(round, changes) {
@@ -205,7 +209,7 @@ function benjiPeer(tool: string, { folder, disk, minio }: PeerContext): Peer {
     },
     restore: round =>
       into(target, () => measured(command('restore', '--sparse', `v${round}`, `file:${join(target, 'disk.img')}`), options)),
-    stored: () => bytesIn(join(minio.folder, 'benji')),
+    stored: async () => (await bytesIn(bucket)) - before,
   }
 }
 

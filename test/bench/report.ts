@@ -28,7 +28,12 @@ export async function writeReport(results: Results, args: readonly string[]): Pr
   const head = `\`${command}\`, ${new Date().toISOString().slice(0, 10)}, ${machine()}; ${await versions()}. Medians of ${settings.rounds} rounds; ratios are medians of the rounds' ratios.`
   const picture = `![How far each figure is from its target](${CHART.split('/').at(-1)})`
   await writeFile(CHART, targetChart(rows))
-  await writeFile(PAGE, betweenMarkers(await readFile(PAGE, 'utf8'), 'bench', [head, picture, tables(results)].join('\n\n')))
+  await writeToPage('bench', [head, picture, tables(results)].join('\n\n'))
+}
+
+/** Into docs/performance.md, between the markers of that name. */
+export async function writeToPage(name: string, text: string): Promise<void> {
+  await writeFile(PAGE, betweenMarkers(await readFile(PAGE, 'utf8'), name, text))
 }
 
 export function tables({ samples, rows, skipped, failed }: Results): string {

@@ -7,7 +7,7 @@ const settings = (...args: string[]): Settings => readSettings(args) as Settings
 
 test('a whole run has five rounds of 4 GiB and is written into the page; a part of one, or a quick one, is not', () => {
   expect(settings()).toMatchObject({ rounds: 5, diskSize: 4 * GiB, write: true })
-  expect(settings('--quick')).toMatchObject({ rounds: 3, diskSize: GiB, write: false })
+  expect(settings('--quick')).toMatchObject({ rounds: 2, diskSize: GiB, write: false })
   expect(settings('--only', 'nbd').write).toBe(false)
   expect(settings('--only', 'nbd', '--write').write).toBe(true)
   expect(settings('--no-write').write).toBe(false)

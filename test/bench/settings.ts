@@ -17,12 +17,14 @@ export interface Settings {
   readonly check: boolean
   /** Put the figures into docs/performance.md. */
   readonly write: boolean
+  /** `--write` was said, not only meant. */
+  readonly writeAsked: boolean
   readonly capacity: boolean
 }
 
 export const HELP = `npm run bench -- [options]
 
-  --quick         a disk of 1 GiB, 3 rounds, fewer peers: under 5 minutes, says where things stand
+  --quick         a disk of 1 GiB, 2 rounds, fewer peers, less of everything: under 5 minutes, says where things stand
   --json          one JSON row a target: {name, target, measured, unit, met}
   --check         exit code 1 when a target is missed
   --only A,B      some subjects (names at --help)
@@ -62,7 +64,7 @@ export function readSettings(args: readonly string[]): Settings | 'help' {
     folder: values.folder,
     // Whole MiB, so that the layout of the disk comes out even.
     diskSize: Math.round((number(values['size-gib'], quick ? 1 : 4) * GiB) / MiB) * MiB,
-    rounds: number(values.rounds, quick ? 3 : 5),
+    rounds: number(values.rounds, quick ? 2 : 5),
     quick,
     only: values.only === undefined ? undefined : new Set(values.only.split(',')),
     peers: new Set((values.peers ?? (quick ? 'restic,borg' : 'restic,borg,benji,kopia')).split(',')),
@@ -70,6 +72,7 @@ export function readSettings(args: readonly string[]): Settings | 'help' {
     json: values.json,
     check: values.check,
     write: values.write ?? !(quick || values.json || values.only !== undefined),
+    writeAsked: values.write === true,
     capacity: values.capacity,
   }
 }
