@@ -1,14 +1,14 @@
 import { GiB, MiB } from '@varve/runtime'
 import { expect, test } from 'vitest'
-import { ESTATES, type Estate, MEASURED, night, POINT } from './capacity.ts'
+import { ESTATES, type Estate, MEASURED, night, POINTS } from './capacity.ts'
 import { simulatedNight } from './simulated-night.ts'
 
 const small: Estate = { ...ESTATES['100 VMs']!, vms: 37, data: 37 * 53 * GiB, disksPerVm: 3 }
 const within = (part: number, value: number, wanted: number): void => expect(Math.abs(value / wanted - 1)).toBeLessThan(part)
 
-test('the formula and the simulation come near a night that was measured', () => {
-  within(0.2, night(POINT.estate, MEASURED, POINT.allowed).seconds, POINT.seconds)
-  within(0.2, simulatedNight(POINT.estate, MEASURED, POINT.allowed), POINT.seconds)
+test.each(POINTS)('the formula and the simulation come near what was measured: $seconds s', ({ estate, allowed, seconds }) => {
+  within(0.2, night(estate, MEASURED, allowed).seconds, seconds)
+  within(0.2, simulatedNight(estate, MEASURED, allowed), seconds)
 })
 
 test.each([
