@@ -1,7 +1,6 @@
 import { access, link, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { openStore } from '@varve/repository'
 import { findTool } from '../support/tools.ts'
 import type { BenchDisk, Change } from './bench-disk.ts'
 import { type Measured, measureCommand, measured } from './measure.ts'
@@ -174,48 +173,36 @@ function borg(tool: string, { folder, disk }: PeerContext): Peer {
 }
 
 function benjiPeer(tool: string, { folder, disk, minio }: PeerContext): Peer {
-  const config = join(folder, 'benji.yaml')
-  const command = (...args: string[]): string[] => [tool, '-c', config, ...args]
+  const config = (round: number): string => join(folder, `benji-${round}.yaml`)
+  const bucket = (round: number): string => `benji-${round}`
+  const command = (round: number, ...args: string[]): string[] => [tool, '-c', config(round), ...args]
   const options = { servers: [minio.pid] }
-  const bucket = join(minio.folder, 'benji')
-  let before = 0
-  let ready: Promise<unknown> | undefined
-  const prepare = async (): Promise<void> => {
-    await writeFile(config, benjiConfig(folder, minio))
-    const { endpoint, accessKey, secretKey } = minio
-    await (await openStore('s3://benji/x', { endpoint, accessKey, secretKey, createBucket: true })).close()
-    await measureCommand(command('database-init'))
-  }
+  const source = `file:${disk.path}`
   const target = join(folder, 'benji-restored')
   return {
     name: 'benji',
     target: 's3',
     async full(round) {
-      ready ??= prepare()
-      await ready
-      // Its blocks are named by content: another volume name alone would find all of them there.
-      if (round > 1) {
-        for (const version of [`v${round - 1}`, `v${round - 1}i`]) await measureCommand(command('rm', '-f', version)).catch(() => {})
-        await measureCommand(command('cleanup', '--override-lock')).catch(() => {})
-      }
-      // The clean-up leaves what is young.
-      before = await bytesIn(bucket)
-      return measured(command('backup', '-u', `v${round}`, `file:${disk.path}`, 'vm'), options)
+      await rm(join(minio.folder, bucket(round - 1)), { recursive: true, force: true })
+      await mkdir(join(minio.folder, bucket(round)), { recursive: true })
+      await writeFile(config(round), benjiConfig(join(folder, `benji-${round}.sqlite`), bucket(round), minio))
+      await measureCommand(command(round, 'database-init'))
+      return measured(command(round, 'backup', '-u', 'full', source, 'vm'), options)
     },
     async incremental(round, changes) {
       const hints = join(folder, 'benji-hints.json')
       await writeFile(hints, JSON.stringify(changes.map(({ offset, bytes }) => ({ offset, length: bytes.length, exists: 'true' }))))
-      return measured(command('backup', '-u', `v${round}i`, '-r', hints, '-f', `v${round}`, `file:${disk.path}`, 'vm'), options)
+      return measured(command(round, 'backup', '-u', 'incremental', '-r', hints, '-f', 'full', source, 'vm'), options)
     },
     restore: round =>
-      into(target, () => measured(command('restore', '--sparse', `v${round}`, `file:${join(target, 'disk.img')}`), options)),
-    stored: async () => (await bytesIn(bucket)) - before,
+      into(target, () => measured(command(round, 'restore', '--sparse', 'full', `file:${join(target, 'disk.img')}`), options)),
+    stored: round => bytesIn(join(minio.folder, bucket(round))),
   }
 }
 
-function benjiConfig(folder: string, { accessKey, secretKey, endpoint }: BenchMinio): string {
+function benjiConfig(database: string, bucket: string, { accessKey, secretKey, endpoint }: BenchMinio): string {
   return `configurationVersion: '1'
-databaseEngine: sqlite:///${join(folder, 'benji.sqlite')}
+databaseEngine: sqlite:///${database}
 defaultStorage: s3
 blockSize: 4194304
 storages:
@@ -226,7 +213,7 @@ storages:
       awsAccessKeyId: ${accessKey}
       awsSecretAccessKey: ${secretKey}
       endpointUrl: ${endpoint}
-      bucketName: benji
+      bucketName: ${bucket}
       addressingStyle: path
       useSsl: false
       activeTransforms: [zstd]

@@ -51,3 +51,8 @@ export function median(values: readonly number[]): number {
   const middle = sorted.length >> 1
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }
+
+/** In another unit; what was not measured stays so. */
+export function times(value: number | undefined, factor: number): number | undefined {
+  return value === undefined ? undefined : value * factor
+}

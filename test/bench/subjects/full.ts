@@ -2,7 +2,7 @@ import { GiB, MiB, TiB } from '@varve/runtime'
 import { ourBackup } from '../our-backup.ts'
 import { repositoryOf, storeCounts } from '../our-repository.ts'
 import { TARGETS } from '../parts.ts'
-import type { Samples } from '../samples.ts'
+import { type Samples, times } from '../samples.ts'
 import type { Subject } from '../subject.ts'
 import { atLeast, atMost, type TargetRow } from '../targets.ts'
 
@@ -45,12 +45,12 @@ export const full: Subject = {
     return [
       ...atLeast('full to S3 against the best peer', samples.ratio(best, OURS), 2, 'x'),
       // 13 CPU s for the 1971 MiB that the disk of 4 GiB holds.
-      ...atMost('full to S3, processor time, MinIO included', scaled(cpuOfAll(samples), GiB / allocated), 6.75, 'CPU s/GiB'),
+      ...atMost('full to S3, processor time, MinIO included', times(cpuOfAll(samples), GiB / allocated), 6.75, 'CPU s/GiB'),
       ...atMost('full to S3: stored against the best peer', samples.ratio(OURS, smallest, 'stored'), 1.03, 'x'),
       ...atLeast('full to a directory against borg', samples.ratio('full to directory: borg', 'full to directory: varve'), 1, 'x'),
       ...atMost('objects for each TiB stored', stored && puts && (puts / stored) * TiB, 66_000, 'objects'),
       ...requests(samples),
-      ...atMost('memory of standalone during a full', scaled(samples.median(OURS, 'peak'), 1 / MiB), 300, 'MiB'),
+      ...atMost('memory of standalone during a full', times(samples.median(OURS, 'peak'), 1 / MiB), 300, 'MiB'),
     ]
   },
 }
@@ -62,8 +62,4 @@ function requests(samples: Samples): TargetRow[] {
 function cpuOfAll(samples: Samples): number | undefined {
   const [own, servers] = [samples.median(OURS, 'cpu'), samples.median(OURS, 'serverCpu')]
   return own === undefined || servers === undefined ? undefined : own + servers
-}
-
-function scaled(value: number | undefined, factor: number): number | undefined {
-  return value === undefined ? undefined : value * factor
 }

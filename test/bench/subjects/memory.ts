@@ -4,6 +4,7 @@ import { MiB, TiB } from '@varve/runtime'
 import { startBenchPlatform } from '../bench-platform.ts'
 import { startOurProcesses } from '../our-system.ts'
 import { treePeakMemory } from '../process-usage.ts'
+import { times } from '../samples.ts'
 import { changeAllOver, makeSparseVm } from '../sparse-disk.ts'
 import type { Subject } from '../subject.ts'
 import { atMost } from '../targets.ts'
@@ -46,7 +47,7 @@ export const memory: Subject = {
     return [
       ...DISKS.flatMap(disk => {
         const peak = samples.median(peakOf(disk, 'block-reader'), 'peak')
-        return atMost(`memory of a block-reader, ${disk}`, peak && peak / MiB, LIMIT, 'MiB')
+        return atMost(`memory of a block-reader, ${disk}`, times(peak, 1 / MiB), LIMIT, 'MiB')
       }),
       ...atMost('memory of any process, 63 TiB', all.length === 0 ? undefined : Math.max(...all), LIMIT, 'MiB'),
     ]

@@ -6,6 +6,7 @@ import { freePort, GiB } from '@varve/runtime'
 import { findTool } from '../../support/tools.ts'
 import { measured, nodeScript } from '../measure.ts'
 import { xoClient } from '../peers.ts'
+import { times } from '../samples.ts'
 import { Skip } from '../skip.ts'
 import type { Subject } from '../subject.ts'
 import { atLeast, atMost } from '../targets.ts'
@@ -55,10 +56,6 @@ export const nbdRead: Subject = {
     ...atLeast("NBD read against Xen Orchestra's client", samples.ratio(XO, OURS), 1.5, 'x'),
     ...atMost('NBD read, processor time', times(samples.median(OURS, 'cpu'), GiB / allocated), 0.6, 'CPU s/GiB'),
   ],
-}
-
-function times(value: number | undefined, factor: number): number | undefined {
-  return value === undefined ? undefined : value * factor
 }
 
 function exists(path: string): Promise<boolean> {

@@ -8,6 +8,7 @@ import { type BenchPlatform, startBenchPlatform } from '../bench-platform.ts'
 import { holdTo, requireTaskset } from '../cores.ts'
 import { type Measured, measureProcesses } from '../measure.ts'
 import { type OurProcesses, runSeconds, startOurProcesses } from '../our-system.ts'
+import { times } from '../samples.ts'
 import { Skip } from '../skip.ts'
 import type { Subject } from '../subject.ts'
 import { atLeast } from '../targets.ts'
@@ -67,7 +68,7 @@ export const scaling: Subject = {
     const speed = samples.ratio(oneOf(READERS), oneOf(1), 'mibs')
     return [
       ...atLeast('2 readers on 2 cores against 1 on 1', samples.ratio(ONE_CORE, TWO_CORES), 1.7, 'x'),
-      ...atLeast(`efficiency of ${READERS} readers over limited connections`, speed && speed / READERS, 0.9, 'x'),
+      ...atLeast(`efficiency of ${READERS} readers over limited connections`, times(speed, 1 / READERS), 0.9, 'x'),
     ]
   },
 }
