@@ -45,7 +45,7 @@ class Run {
       await mkdir(own)
       closer.add('folder', () => rm(own, { recursive: true, force: true }))
       try {
-        const minio = await startBenchMinio(own, closer)
+        const minio = await startBenchMinio(own, closer).catch(orSkip)
         const sample = (name: string, run: () => Promise<Measured>): Promise<void> => this.#sample(name, run)
         await this.#group(
           group,
@@ -112,6 +112,12 @@ class Run {
     note(line)
     if (error instanceof Error && process.env.VARVE_BENCH_STACKS !== undefined) note(error.stack ?? '')
   }
+}
+
+/** Only what needs it is left out. */
+function orSkip(error: unknown): Skip {
+  if (error instanceof Skip) return error
+  throw error
 }
 
 async function main(): Promise<void> {

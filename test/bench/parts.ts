@@ -10,6 +10,7 @@ import { type OurSystem, startOurStandalone } from './our-system.ts'
 import { findPeers, type Peer } from './peers.ts'
 import type { Samples } from './samples.ts'
 import type { Settings } from './settings.ts'
+import { Skip } from './skip.ts'
 
 /** Where a full goes. */
 export type Target = 's3' | 'directory'
@@ -31,7 +32,7 @@ export class Parts {
   readonly folder: string
   readonly closer: Closer
   readonly disk: BenchDisk
-  readonly minio: BenchMinio
+  readonly #minio: BenchMinio | Skip
   readonly #sample: (name: string, run: () => Promise<Measured>) => Promise<void>
   readonly #note: (line: string) => void
   #ours: Promise<Ours> | undefined
@@ -43,20 +44,21 @@ export class Parts {
     readonly folder: string
     readonly closer: Closer
     readonly disk: BenchDisk
-    readonly minio: BenchMinio
+    /** Or why there is none. */
+    readonly minio: BenchMinio | Skip
     readonly sample: (name: string, run: () => Promise<Measured>) => Promise<void>
     readonly note: (line: string) => void
   }) {
-    ;({
-      settings: this.settings,
-      samples: this.samples,
-      folder: this.folder,
-      closer: this.closer,
-      disk: this.disk,
-      minio: this.minio,
-    } = options)
+    ;({ settings: this.settings, samples: this.samples, folder: this.folder, closer: this.closer, disk: this.disk } = options)
+    this.#minio = options.minio
     this.#sample = options.sample
     this.#note = options.note
+  }
+
+  /** @throws Skip */
+  get minio(): BenchMinio {
+    if (this.#minio instanceof Skip) throw this.#minio
+    return this.#minio
   }
 
   /** Warm the memory, run, and keep what was measured under this name. */
