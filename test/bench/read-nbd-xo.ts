@@ -1,6 +1,5 @@
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { MiB } from '@varve/runtime'
 
 /** Read a whole export to nowhere with Xen Orchestra's client: one connection, blocks of 2 MiB, as many ahead as it takes by itself. `read-nbd-xo.js FOLDER PORT` */
 const [, , folder = '', port] = process.argv
@@ -15,7 +14,7 @@ const { default: MultiNbdClient } = (await import(pathToFileURL(join(folder, 'mu
     disconnect(): Promise<void>
   }
 }
-const BLOCK = 2 * MiB
+const BLOCK = 2 * 1024 * 1024
 const client = new MultiNbdClient({ address: '127.0.0.1', port: Number(port), exportname: '' }, { nbdConcurrency: 1 })
 await client.connect()
 const size = Number(client.exportSize)
