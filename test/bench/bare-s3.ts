@@ -1,13 +1,12 @@
 import { hash } from 'node:crypto'
 import { openStore } from '@varve/repository'
-import { MiB } from '@varve/runtime'
 import { noise } from '../support/pattern.ts'
 
 /** The limit of the store: PUT or GET objects of 16 MiB over 4 connections and do nothing else. `bare-s3.js put|get URL BYTES`; settings from VARVE_S3_*. */
 const [, , what, url = '', bytes] = process.argv
 const { VARVE_S3_ENDPOINT: endpoint = '', VARVE_S3_ACCESS_KEY: accessKey = '', VARVE_S3_SECRET_KEY: secretKey = '' } = process.env
 const store = await openStore(url, { endpoint, accessKey, secretKey, createBucket: true })
-const body = noise('bare', 16 * MiB)
+const body = noise('bare', 16 * 1024 * 1024)
 const sha256 = hash('sha256', body, 'hex')
 const objects = Math.ceil(Number(bytes) / body.length)
 let next = 0

@@ -91,3 +91,13 @@ export function* changes(size: number, seed: string, share = 0.01): Generator<Ch
     yield { offset, bytes: i % 2 === 0 ? text(`${seed} ${i}`, 64 * KiB) : noise(`${seed} ${i}`, 64 * KiB) }
   }
 }
+
+/** Make the same changes to the image itself. */
+export async function writeChanges(path: string, list: Iterable<Change>): Promise<void> {
+  const file = await open(path, 'r+')
+  try {
+    for (const { offset, bytes } of list) await file.write(bytes, 0, bytes.length, offset)
+  } finally {
+    await file.close()
+  }
+}

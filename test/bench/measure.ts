@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { join } from 'node:path'
 import { GiB } from '@varve/runtime'
 import { endedChildrenCpu, machineBusySeconds, treeCpu, treePeakMemory } from './process-usage.ts'
 
@@ -76,8 +77,12 @@ export async function measureProcesses<T>(
   return { measured: { wall, cpu, serverCpu, otherCpu: Math.max(0, machineBusySeconds() - before.busy - cpu - serverCpu), peak }, result }
 }
 
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+/** The same, of which only the figures are wanted. */
+export async function measured(...call: Parameters<typeof measureCommand>): Promise<Measured> {
+  return (await measureCommand(...call)).measured
+}
+
+/** A program of this folder. */
+export function nodeScript(name: string, ...args: string[]): string[] {
+  return [process.execPath, join(import.meta.dirname, `${name}.js`), ...args]
 }

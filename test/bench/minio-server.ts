@@ -4,6 +4,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Closer, freePort } from '@varve/runtime'
+import { Skip } from './skip.ts'
 
 /** A MinIO with its data in a folder, its process id, and its own count of requests. */
 export interface BenchMinio {
@@ -11,12 +12,14 @@ export interface BenchMinio {
   readonly accessKey: string
   readonly secretKey: string
   readonly pid: number
+  /** Where its buckets are, as folders. */
+  readonly folder: string
   /** Requests so far by kind: `putobject`, `getobject`, … */
   requests(): Promise<Record<string, number>>
 }
 
-/** @returns a text saying why not, when there is no binary */
-export async function startBenchMinio(folder: string, closer: Closer): Promise<BenchMinio | string> {
+/** @throws Skip when there is no binary */
+export async function startBenchMinio(folder: string, closer: Closer): Promise<BenchMinio> {
   const binary = process.env.VARVE_TEST_MINIO || join(homedir(), '.cache/varve/bin/minio')
   if (
     await access(binary).then(
@@ -24,7 +27,7 @@ export async function startBenchMinio(folder: string, closer: Closer): Promise<B
       () => true,
     )
   )
-    return `no MinIO binary at ${binary}`
+    throw new Skip(`no MinIO binary at ${binary} (infra/scripts/install-test-tools.sh)`)
   const port = await freePort()
   const [accessKey, secretKey] = ['varve-bench', 'varve-bench-secret']
   const child = spawn(binary, ['server', '--quiet', '--address', `127.0.0.1:${port}`, join(folder, 'minio')], {
@@ -54,6 +57,7 @@ export async function startBenchMinio(folder: string, closer: Closer): Promise<B
     accessKey,
     secretKey,
     pid: child.pid!,
+    folder: join(folder, 'minio'),
     async requests() {
       const text = await (await fetch(`${endpoint}/minio/metrics/v3/api/requests`)).text()
       const counts: Record<string, number> = {}

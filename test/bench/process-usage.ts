@@ -68,3 +68,8 @@ export function machineBusySeconds(): number {
     .map(Number)
   return (user + nice + system + irq + soft + steal) / TICKS
 }
+
+/** Bytes that a process has read so far, from files and sockets (`rchar`). */
+export function bytesReadBy(pid: number): number {
+  return Number(/^rchar: (\d+)/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1] ?? 0)
+}

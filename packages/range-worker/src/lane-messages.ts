@@ -8,6 +8,8 @@ import type { StoreSettings } from '@varve/repository'
 export interface LaneSettings {
   readonly repositoryUrl: string
   readonly storeSettings: StoreSettings
+  /** Gets of blocks at the same time; the repository's own number when absent. */
+  readonly getsInFlight?: number | undefined
 }
 
 /** What a lane is told to do; each service adds its own. */

@@ -17,6 +17,8 @@ export interface LaneDeps {
   /** To be asked before bytes travel from or to the disk. */
   readonly throttle: Throttle
   readonly repository: Repository
+  /** Gets of blocks at the same time; undefined: the repository's own number. */
+  readonly getsInFlight: number | undefined
   readonly signal: AbortSignal
   /** To be called after each step, also one that moves no bytes: a range without steps is given up after minutes. */
   readonly onProgress: (progress: RangeProgress) => void
@@ -72,7 +74,7 @@ class ServedLane<Task extends LaneTask, Result> {
       const repository = await this.#repository()
       const result = await this.#exports.use(task.disk, signal, (disk, throttle) => {
         throttle.limit(task.bytesPerSecond)
-        return this.#work(task, { disk, throttle, repository, signal, onProgress })
+        return this.#work(task, { disk, throttle, repository, getsInFlight: this.#settings.getsInFlight, signal, onProgress })
       })
       this.#send({ type: 'done', id, result })
     } catch (error) {

@@ -51,6 +51,9 @@ export const LANE_SETTINGS = {
   /** Threads, and so ranges at the same time; 0: one a core, at most two. Each takes about 200 MB. */
   VARVE_LANES: Type.Integer({ default: 0, minimum: 0, maximum: 64 }),
 
+  /** Restores: requests to the repository at the same time, in each thread; more help where it is far away, and take up to 4 MiB each. */
+  VARVE_GETS_IN_FLIGHT: Type.Integer({ default: 4, minimum: 1, maximum: 64 }),
+
   /** Seconds without any progress after which a range is given up and tried again. */
   VARVE_STALL_SECONDS: Type.Integer({ default: 300, minimum: 10, maximum: 86_400 }),
 }
@@ -75,6 +78,14 @@ export function storeSettingsOf(config: S3Config): StoreSettings {
 }
 
 /** As `startRangeWorker` takes them. */
-export function laneOptionsOf(config: LaneConfig): { readonly lanes?: number; readonly stallMs: number } {
-  return { ...(config.VARVE_LANES === 0 ? {} : { lanes: config.VARVE_LANES }), stallMs: config.VARVE_STALL_SECONDS * 1000 }
+export function laneOptionsOf(config: LaneConfig): {
+  readonly lanes?: number
+  readonly getsInFlight: number
+  readonly stallMs: number
+} {
+  return {
+    ...(config.VARVE_LANES === 0 ? {} : { lanes: config.VARVE_LANES }),
+    getsInFlight: config.VARVE_GETS_IN_FLIGHT,
+    stallMs: config.VARVE_STALL_SECONDS * 1000,
+  }
 }

@@ -22,6 +22,8 @@ export interface RangeWorkerDeps {
   readonly log: Logger
   /** Threads, and so ranges at the same time (default one a core, at most two). */
   readonly lanes?: number
+  /** Gets of blocks at the same time in each lane (default the repository's). */
+  readonly getsInFlight?: number
   /** A range that makes no step for this long is given up and tried again, ms (default 5 minutes). */
   readonly stallMs?: number
   /** Where ranges are counted. */
@@ -43,11 +45,11 @@ export async function startRangeWorker<Task extends LaneTask>(
   job: RangeJob<Task>,
   deps: RangeWorkerDeps,
 ): Promise<{ close(): Promise<void> }> {
-  const { catalog, queue, log, stallMs, repositoryUrl, storeSettings = {} } = deps
+  const { catalog, queue, log, stallMs, repositoryUrl, storeSettings = {}, getsInFlight } = deps
   const concurrency = deps.lanes ?? Math.min(2, availableParallelism())
   const platforms = new Platforms(catalog, deps.openPlatform)
   const disks = new DiskAddresses(platforms, job.side)
-  const lanes = new LanePool<Task, RangeResult>(job.laneFile, { repositoryUrl, storeSettings })
+  const lanes = new LanePool<Task, RangeResult>(job.laneFile, { repositoryUrl, storeSettings, getsInFlight })
   const metrics = deps.metrics === undefined ? undefined : new RangeMetrics(deps.metrics, job.name)
   const workerName = workerNames()
   const closer = new Closer()

@@ -22,7 +22,7 @@ export type BlockResult =
 
 export interface ReadBlocksOptions {
   /** Gets at the same time. Default 4. */
-  readonly inFlight?: number
+  readonly inFlight?: number | undefined
   /** Bytes that nobody wants, at most, between two blocks of one get. Default 128 KiB. */
   readonly coalesceGap?: number
   /** Bytes of one get. Default 4 MiB. */

@@ -24,6 +24,8 @@ export interface WriteDeps {
   readonly repository: Pick<Repository, 'getRoot' | 'getPages' | 'readBlocks'>
   /** Of the connection to the target; none: as fast as it goes. */
   readonly throttle?: Pick<Throttle, 'admit'>
+  /** Gets of blocks at the same time; the repository's own number when absent. */
+  readonly getsInFlight?: number | undefined
   readonly signal: AbortSignal
   /** Called after each block, and each extent of zeros, with the bytes so far. */
   readonly onProgress?: (progress: RangeProgress) => void
@@ -41,7 +43,7 @@ export interface WriteDeps {
  * @throws RepositoryError BLOCK_DAMAGED, MAP_MISSING, MAP_DAMAGED where damage is not to be passed over; NbdError, BlockWriterError
  */
 export async function restoreRange(task: WriteTask, deps: WriteDeps): Promise<RangeResult> {
-  const { target, repository, throttle, signal, onProgress } = deps
+  const { target, repository, throttle, getsInFlight, signal, onProgress } = deps
   const { diskSize, blockSize, onDamage } = task
   if (target.size < diskSize) {
     throw new BlockWriterError('TARGET_SIZE_DIFFERS', `the target has ${target.size} bytes, the image ${diskSize}`)
@@ -63,7 +65,7 @@ export async function restoreRange(task: WriteTask, deps: WriteDeps): Promise<Ra
     }
     const requests = plan.blocks.map(({ page, entry }, index) => ({ index, page, entry }))
     let asked = performance.now()
-    for await (const block of repository.readBlocks(requests, { signal })) {
+    for await (const block of repository.readBlocks(requests, { inFlight: getsInFlight, signal })) {
       storeMs += performance.now() - asked
       signal.throwIfAborted()
       const wanted = plan.blocks[block.index]!

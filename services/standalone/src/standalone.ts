@@ -30,6 +30,8 @@ export interface StandaloneOptions {
   readonly storeSettings?: StoreSettings
   /** Worker threads that read, and that write; default one a core, at most two. */
   readonly lanes?: number
+  /** Requests to the repository at the same time in each thread that writes (default 4). */
+  readonly getsInFlight?: number
   /** A range that makes no progress for this long is tried again, ms (default 5 minutes). */
   readonly stallMs?: number
   /** Other settings for checks and the sweeping of leaks. */
@@ -113,6 +115,7 @@ async function open(options: StandaloneOptions, closer: Closer): Promise<Standal
   }
   const lanes = {
     ...(options.lanes === undefined ? {} : { lanes: options.lanes }),
+    ...(options.getsInFlight === undefined ? {} : { getsInFlight: options.getsInFlight }),
     ...(options.stallMs === undefined ? {} : { stallMs: options.stallMs }),
   }
   const startBlockReader = (): Promise<{ close(): Promise<void> }> =>

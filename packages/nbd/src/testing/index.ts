@@ -1,2 +1,5 @@
+export { ReadAssembly } from '../codec/read-assembly.ts'
+export { ReplyReader } from '../codec/reply-reader.ts'
+export { decodeRequest, encodeRequest } from '../codec/request.ts'
 export { type FaultyServer, type FaultyServerOptions, NBD_FAULTS, type NbdFault, startFaultyServer } from './faulty-server.ts'
 export { MemoryBackend, type MemoryBackendOptions } from './memory-backend.ts'

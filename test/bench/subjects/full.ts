@@ -1,0 +1,65 @@
+import { GiB, MiB, TiB } from '@varve/runtime'
+import { ourBackup } from '../our-backup.ts'
+import { repositoryOf, storeCounts } from '../our-repository.ts'
+import { TARGETS } from '../parts.ts'
+import { type Samples, times } from '../samples.ts'
+import type { Subject } from '../subject.ts'
+import { atLeast, atMost, type TargetRow } from '../targets.ts'
+
+const S3_PEERS = ['restic', 'benji', 'kopia'].map(name => `full to s3: ${name}`)
+const OURS = 'full to s3: varve'
+
+/** Everything that the disk holds, to a store. */
+export const full: Subject = {
+  name: 'full',
+  about: 'full backup to MinIO and to a directory, beside restic, kopia, Benji and borg',
+
+  async open(parts) {
+    const ours = await parts.ours()
+    const peers = await parts.peers()
+    const vmIds = { s3: await ours.s3.vmId(ours.platformVmId), directory: await ours.directory.vmId(ours.platformVmId) }
+    return async round => {
+      for (const target of TARGETS) {
+        const repository = await repositoryOf(parts, target)
+        const old = await repository.packs()
+        await parts.sample(`full to ${target}: varve`, () => ourBackup(parts, target, vmIds[target], { full: true }))
+        // Only the newest point is used from here on, and memory is short.
+        await repository.remove(old)
+        await repository.close()
+        for (const peer of peers.filter(one => one.target === target)) {
+          await parts.sample(`full to ${target}: ${peer.name}`, async () => {
+            const since = await storeCounts(parts, target)
+            const run = await peer.full(round)
+            return { ...run, ...(await since()), stored: await peer.stored(round) }
+          })
+        }
+      }
+    }
+  },
+
+  targets: (samples, { allocated }) => {
+    const best = samples.best(S3_PEERS)
+    const stored = samples.median(OURS, 'stored')
+    const smallest = samples.best(S3_PEERS, 'stored')
+    const puts = samples.median(OURS, 'puts')
+    return [
+      ...atLeast('full to S3 against the best peer', samples.ratio(best, OURS), 2, 'x'),
+      // 13 CPU s for the 1971 MiB that the disk of 4 GiB holds.
+      ...atMost('full to S3, processor time, MinIO included', times(cpuOfAll(samples), GiB / allocated), 6.75, 'CPU s/GiB'),
+      ...atMost('full to S3: stored against the best peer', samples.ratio(OURS, smallest, 'stored'), 1.03, 'x'),
+      ...atLeast('full to a directory against borg', samples.ratio('full to directory: borg', 'full to directory: varve'), 1, 'x'),
+      ...atMost('objects for each TiB stored', stored && puts && (puts / stored) * TiB, 66_000, 'objects'),
+      ...requests(samples),
+      ...atMost('memory of standalone during a full', times(samples.median(OURS, 'peak'), 1 / MiB), 300, 'MiB'),
+    ]
+  },
+}
+
+function requests(samples: Samples): TargetRow[] {
+  return ['lists', 'heads'].flatMap(figure => atMost(`full to S3: ${figure}`, samples.median(OURS, figure), 0, 'requests'))
+}
+
+function cpuOfAll(samples: Samples): number | undefined {
+  const [own, servers] = [samples.median(OURS, 'cpu'), samples.median(OURS, 'serverCpu')]
+  return own === undefined || servers === undefined ? undefined : own + servers
+}

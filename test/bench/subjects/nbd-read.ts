@@ -1,0 +1,66 @@
+import { spawn } from 'node:child_process'
+import { access } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort, GiB } from '@varve/runtime'
+import { findTool } from '../../support/tools.ts'
+import { measured, nodeScript } from '../measure.ts'
+import { xoClient } from '../peers.ts'
+import { times } from '../samples.ts'
+import { Skip } from '../skip.ts'
+import type { Subject } from '../subject.ts'
+import { atLeast, atMost } from '../targets.ts'
+
+const OURS = 'nbd read: varve'
+const NBDCOPY = 'nbd read: nbdcopy, 1 connection'
+const XO = 'nbd read: @vates/nbd-client'
+
+/** Reading a whole disk to nowhere, over TCP for all: Xen Orchestra's client knows nothing else. */
+export const nbdRead: Subject = {
+  name: 'nbd',
+  about: 'read an export to nowhere: Varve, nbdcopy, @vates/nbd-client',
+
+  async open(parts) {
+    const qemuNbd = findTool('qemu-nbd')
+    if (qemuNbd === undefined) throw new Skip('qemu-nbd is not installed')
+    const port = await freePort()
+    const options = ['--read-only', '--format=raw', '--persistent', '--shared=16', '--bind=127.0.0.1', `--port=${port}`]
+    const pidFile = join(parts.folder, 'qemu-nbd.pid')
+    const server = spawn(qemuNbd, [...options, `--pid-file=${pidFile}`, parts.disk.path], { stdio: 'ignore' })
+    const ended = new Promise(resolve => server.once('exit', resolve))
+    parts.closer.add('qemu-nbd', async () => {
+      server.kill('SIGTERM')
+      await ended
+    })
+    while (!(await exists(pidFile))) {
+      if (server.exitCode !== null) throw new Error(`qemu-nbd ended with ${server.exitCode}`)
+      await sleep(20)
+    }
+    const servers = [server.pid!]
+    const commands: [name: string, command: string[]][] = [
+      [OURS, nodeScript('read-nbd', String(port))],
+      ['nbd read: varve, a new buffer a read', nodeScript('read-nbd', String(port), 'fresh')],
+    ]
+    if (findTool('nbdcopy')) commands.unshift([NBDCOPY, ['nbdcopy', '--connections=1', `nbd://127.0.0.1:${port}`, 'null:']])
+    else parts.note('skipped nbdcopy: not installed (test/bench/install-peers.sh)')
+    const xo = await xoClient()
+    if (xo === undefined) parts.note('skipped @vates/nbd-client: not installed (test/bench/install-peers.sh)')
+    else commands.push([XO, nodeScript('read-nbd-xo', xo, String(port))])
+    return async () => {
+      for (const [name, command] of commands) await parts.sample(name, () => measured(command, { servers }))
+    }
+  },
+
+  targets: (samples, { allocated }) => [
+    ...atLeast('NBD read against nbdcopy', samples.ratio(NBDCOPY, OURS), 0.6, 'x'),
+    ...atLeast("NBD read against Xen Orchestra's client", samples.ratio(XO, OURS), 1.5, 'x'),
+    ...atMost('NBD read, processor time', times(samples.median(OURS, 'cpu'), GiB / allocated), 0.6, 'CPU s/GiB'),
+  ],
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  )
+}
