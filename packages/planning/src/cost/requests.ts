@@ -27,6 +27,8 @@ export function countBackupRequests(ranges: Iterable<RangeVolume>, ratio: number
   let maps = 0
   let pages = 0
   for (const range of ranges) {
+    // All holes: what was there becomes zero, which needs no object.
+    if (range.read === 0) continue
     packs += Math.ceil((range.read * ratio) / PACK_BYTES)
     maps += 1
     pages += range.pages
