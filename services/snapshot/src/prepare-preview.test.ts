@@ -1,7 +1,7 @@
 import { type BlockEntry, merkleRoot, Page, type Root } from '@varve/block-map'
 import type { PointImage, RestorePoint, RunForWork } from '@varve/catalog-client'
 import { hasCode } from '@varve/errors'
-import { CutAt } from '@varve/range-worker/testing'
+import { Cut, CutAt } from '@varve/range-worker/testing'
 import { objectIds } from '@varve/repository'
 import { describe, expect, test } from 'vitest'
 import { finishRun } from './finish-run.ts'
@@ -115,6 +115,55 @@ describe.each(Object.entries(WORLDS))('a preview %s', (_, open) => {
       }
     }
   }, 60_000)
+})
+
+const cancelled = { code: 'CANCELLED', message: 'cancelled', retryable: false }
+
+/** What ends a run under the hands of a worker that sleeps: somebody cancels it, or another worker does it to a good end. */
+const ENDINGS: Record<string, (world: StoryWorld) => Promise<void>> = {
+  cancelled: world => world.catalog.failRun(RUN_ID, cancelled),
+  'done by another worker': world => again(world, () => preparePreview(RUN_ID, world.deps, signal)),
+}
+
+describe.each(Object.entries(WORLDS))('a preview %s', (_, open) => {
+  test.each(Object.entries(ENDINGS))(
+    '%s while its worker sleeps at any step, which then goes on, or is killed when it makes something',
+    async (_ending, end) => {
+      for (const kill of [false, true]) {
+        for (let n = 1; ; n++) {
+          const world = await open()
+          let step = 0
+          let dead = false
+          const deps = world.watched(async at => {
+            dead ||= kill && step >= n && at.startsWith('during')
+            if (dead) throw new Cut()
+            if (++step !== n || at.startsWith('during')) return
+            await end(world)
+            await again(world, () => finishRun(RUN_ID, world.deps, signal))
+            world.platform.muchLater()
+          })
+          await preparePreview(RUN_ID, deps, signal).catch(() => {})
+          if (step < n) break
+          // The queue delivers the job of the killed worker again.
+          await again(world, () => preparePreview(RUN_ID, world.deps, signal))
+          await again(world, () => finishRun(RUN_ID, world.deps, signal))
+          world.platform.muchLater()
+          expect(seen(world), `at step ${n}`).toMatchObject({ snapshots: 0, leases: 0, vms: 1 })
+          expect(['cancelled', 'succeeded']).toContain(world.catalog.run.state)
+        }
+      }
+    },
+  )
+})
+
+test('tracking that is off for the whole VM: the fulls that the backup would be', async () => {
+  const { catalog, platform } = await whole(async () => {
+    const world = await backupWorld()
+    world.platform.tracked.clear()
+    return world
+  })
+  expect(catalog.run.prediction?.disks.map(({ reason }) => reason)).toEqual(['first', 'first'])
+  expect(platform.tracked).toEqual(new Set())
 })
 
 test('a disk with tracking as the backup plans it, one without by its size; out of reach of the disks at most that is read', async () => {
