@@ -95,7 +95,7 @@ test.each([
   ['vms/0f8b6c1e-7d7c-4f4e-9a55-1f2f0c9b8a11/backups/preview', {}, 404],
   ['restore-points/0f8b6c1e-7d7c-4f4e-9a55-1f2f0c9b8a11/restores/preview', { target: 'new-vm' }, 404],
   ['restore-points/0f8b6c1e-7d7c-4f4e-9a55-1f2f0c9b8a11/restores/preview', {}, 400],
-  ['restore-points/0f8b6c1e-7d7c-4f4e-9a55-1f2f0c9b8a11/restores/preview', { target: 'new-vm', powerOn: true }, 400],
+  ['restore-points/0f8b6c1e-7d7c-4f4e-9a55-1f2f0c9b8a11/restores/preview', { target: 'new-vm', powerOff: true }, 400],
   ['vms/0f8b6c1e-7d7c-4f4e-9a55-1f2f0c9b8a11/backups/preview?wait=61', {}, 400],
 ])('POST %s with %j is refused', async (path, body, status) => {
   expect((await call('POST', `/v1/${path}`, body)).status).toBe(status)

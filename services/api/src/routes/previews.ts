@@ -4,7 +4,7 @@ import type { FastifyReply } from 'fastify'
 import type { ApiContext, App } from '../api-context.ts'
 import { IdParams, refTo } from '../schemas/common.ts'
 import { errorAnswers } from '../schemas/error.ts'
-import { BackupPreviewBody, PreviewQuery, RestorePreviewBody, RunSchema } from '../schemas/run.ts'
+import { BackupBody, PreviewQuery, RestoreBody, RunSchema } from '../schemas/run.ts'
 
 /** Between two looks at a preview that somebody waits for, ms. */
 const LOOK_MS = 100
@@ -36,10 +36,10 @@ export function previewRoutes(app: App, { catalog, watch, showRun }: ApiContext)
         summary: 'Preview a backup',
         description:
           'What a backup started now would read, disk by disk, with the reason for each full; what it would store, how long it would take, what it would cost. Nothing is copied. ' +
-          'A platform tells what changed up to a snapshot only, so one is made and taken away again; it is a run of kind `preview`. Tracking that is off stays off.',
+          'A platform tells what changed up to a snapshot only, so one is made and taken away again; it is a run of kind `preview`. Tracking that is off stays off. The body is that of the backup.',
         params: IdParams,
         querystring: PreviewQuery,
-        body: BackupPreviewBody,
+        body: BackupBody,
         response: { ...ANSWERS, ...errorAnswers({ 404: 'No such VM.', 409: 'The VM has a run under way.' }) },
       },
     },
@@ -53,10 +53,10 @@ export function previewRoutes(app: App, { catalog, watch, showRun }: ApiContext)
         tags: ['points'],
         summary: 'Preview a restore',
         description:
-          'What a restore started now would read from the repository and write. No VM is made or changed; a differential makes a snapshot of the original, which must be off, and takes it away again.',
+          'What a restore started now would read from the repository and write. No VM is made or changed; a differential makes a snapshot of the original, which must be off, and takes it away again. The body is that of the restore.',
         params: IdParams,
         querystring: PreviewQuery,
-        body: RestorePreviewBody,
+        body: RestoreBody,
         response: { ...ANSWERS, ...errorAnswers({ 404: 'No such restore point.', 409: 'The VM has a run under way.' }) },
       },
     },

@@ -78,17 +78,6 @@ export const RestoreBody = Type.Object(
   },
 )
 
-/** What decides how much a backup reads; the same as in its preview. */
-export const BackupPreviewBody = Type.Object(
-  { full: BackupBody.properties.full, enableCbt: BackupBody.properties.enableCbt },
-  { additionalProperties: false, examples: [{}, { full: true }] },
-)
-
-export const RestorePreviewBody = Type.Object(
-  { target: RestoreBody.properties.target, differential: RestoreBody.properties.differential },
-  { additionalProperties: false, examples: [{ target: 'new-vm' }, { target: 'original', differential: true }] },
-)
-
 export const PreviewQuery = Type.Object(
   {
     wait: Type.Integer({
