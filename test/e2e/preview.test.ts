@@ -193,3 +193,15 @@ test('a preview and a backup of one VM take turns, and a preview of no VM is tol
   expect(await system.ended(started)).toMatchObject({ state: 'succeeded' })
   await expect(system.api('POST', '/v1/vms/00000000-0000-4000-8000-000000000000/backups/preview')).rejects.toMatchObject({ status: 404 })
 })
+
+test('after all of them everything holds together, and nothing is left', async () => {
+  const { id } = await system.api<{ id: string }>('POST', '/v1/checks', { scope: 'all', sweep: false })
+  for (;;) {
+    const check = await system.api<{ endedAt: string | null; state: string; findings: unknown[] | null }>('GET', `/v1/checks/${id}`)
+    if (check.endedAt !== null) {
+      expect(check).toMatchObject({ state: 'done', findings: [] })
+      break
+    }
+    await new Promise(resolve => setTimeout(resolve, 100))
+  }
+})
