@@ -102,7 +102,7 @@ create table varve.idempotency_keys (
   request jsonb not null,
   run_id uuid not null,
   created_at timestamp with time zone not null default now(),
-  constraint idempotency_keys_kind_check CHECK ((kind = ANY (ARRAY['backup'::text, 'restore'::text]))),
+  constraint idempotency_keys_kind_check CHECK ((kind = ANY (ARRAY['backup'::text, 'restore'::text, 'preview'::text]))),
   constraint idempotency_keys_run_id_fkey FOREIGN KEY (run_id) REFERENCES runs(id),
   constraint idempotency_keys_pkey PRIMARY KEY (kind, key)
 );
@@ -135,6 +135,7 @@ create table varve.images (
   time_throttle_ms bigint not null default 0,
   time_cpu_ms bigint not null default 0,
   time_store_ms bigint not null default 0,
+  objects integer not null default 0,
   constraint images_block_size_check CHECK ((block_size > 0)),
   constraint images_datastore_id_check CHECK ((length(datastore_id) <= 200)),
   constraint images_disk_size_check CHECK ((disk_size >= 0)),
@@ -182,7 +183,7 @@ create table varve.outbox (
   claimed_until timestamp with time zone not null default '-infinity'::timestamp with time zone,
   created_at timestamp with time zone not null default now(),
   number integer not null default 0,
-  constraint outbox_job_check CHECK ((job = ANY (ARRAY['prepare-backup'::text, 'read-range'::text, 'seal-restore-point'::text, 'prepare-restore'::text, 'write-range'::text, 'finish-run'::text]))),
+  constraint outbox_job_check CHECK ((job = ANY (ARRAY['prepare-backup'::text, 'read-range'::text, 'seal-restore-point'::text, 'prepare-restore'::text, 'write-range'::text, 'finish-run'::text, 'prepare-preview'::text]))),
   constraint outbox_range_of_range_jobs CHECK (((range_id IS NOT NULL) = (job = ANY (ARRAY['read-range'::text, 'write-range'::text])))),
   constraint outbox_range_id_fkey FOREIGN KEY (range_id) REFERENCES ranges(id),
   constraint outbox_run_id_fkey FOREIGN KEY (run_id) REFERENCES runs(id),
@@ -218,6 +219,14 @@ create table varve.platforms (
 );
 
 CREATE TRIGGER platforms_dispatch AFTER UPDATE OF limits, pressure ON varve.platforms FOR EACH ROW WHEN (((old.limits <> new.limits) OR (old.pressure <> new.pressure))) EXECUTE FUNCTION notify_dispatch('runs');
+
+create table varve.prices (
+  only_one boolean not null default true,
+  prices jsonb not null,
+  constraint prices_only_one_check CHECK (only_one),
+  constraint prices_prices_check CHECK ((jsonb_typeof(prices) = 'object'::text)),
+  constraint prices_pkey PRIMARY KEY (only_one)
+);
 
 create table varve.ranges (
   id uuid not null default gen_random_uuid(),
@@ -360,13 +369,15 @@ create table varve.runs (
   last_lease_id text,
   config_hash bytea,
   compacted_at timestamp with time zone,
+  prediction jsonb,
+  copied_at timestamp with time zone,
   constraint runs_checkpoint_id_check CHECK ((checkpoint_id ~ '^[0-9]{1,20}$'::text)),
   constraint runs_end_is_outcome CHECK (((state = ANY (ARRAY['queued'::text, 'preparing'::text, 'copying'::text, 'sealing'::text, 'finishing'::text])) OR (state = outcome))),
   constraint runs_end_owns_nothing CHECK (((ended_at IS NULL) OR ((snapshot_name IS NULL) AND (snapshot_id IS NULL) AND (lease_id IS NULL) AND (created_vm_id IS NULL)))),
   constraint runs_ended_at CHECK (((ended_at IS NOT NULL) = (state = ANY (ARRAY['succeeded'::text, 'succeeded-with-damage'::text, 'failed'::text, 'cancelled'::text])))),
   constraint runs_failure_has_reason CHECK (((outcome IS DISTINCT FROM 'failed'::text) OR (reason IS NOT NULL))),
   constraint runs_host_id_check CHECK ((length(host_id) <= 200)),
-  constraint runs_kind_check CHECK ((kind = ANY (ARRAY['backup'::text, 'restore'::text]))),
+  constraint runs_kind_check CHECK ((kind = ANY (ARRAY['backup'::text, 'restore'::text, 'preview'::text]))),
   constraint runs_last_lease_id_check CHECK ((length(last_lease_id) <= 1024)),
   constraint runs_lease_token_check CHECK ((length(lease_token) <= 100)),
   constraint runs_notes_check CHECK ((cardinality(notes) <= 200)),
@@ -375,8 +386,11 @@ create table varve.runs (
   constraint runs_only_restores_have_damage CHECK (((kind = 'restore'::text) OR (outcome IS DISTINCT FROM 'succeeded-with-damage'::text))),
   constraint runs_outcome_check CHECK ((outcome = ANY (ARRAY['succeeded'::text, 'succeeded-with-damage'::text, 'failed'::text, 'cancelled'::text]))),
   constraint runs_outcome_when_finishing CHECK (((outcome IS NOT NULL) = (state = ANY (ARRAY['finishing'::text, 'succeeded'::text, 'succeeded-with-damage'::text, 'failed'::text, 'cancelled'::text])))),
+  constraint runs_prediction_check CHECK ((jsonb_typeof(prediction) = 'object'::text)),
+  constraint runs_preview_predicts CHECK (((kind <> 'preview'::text) OR (outcome IS DISTINCT FROM 'succeeded'::text) OR (prediction IS NOT NULL))),
+  constraint runs_previews_copy_nothing CHECK (((kind <> 'preview'::text) OR (state <> ALL (ARRAY['copying'::text, 'sealing'::text])))),
   constraint runs_priority_check CHECK ((priority = ANY (ARRAY['low'::text, 'normal'::text, 'high'::text]))),
-  constraint runs_source_of_restore CHECK (((kind = 'restore'::text) = (source_point_id IS NOT NULL))),
+  constraint runs_source_of_restore CHECK ((((kind = 'restore'::text) OR ((kind = 'preview'::text) AND ((options ->> 'of'::text) = 'restore'::text))) = (source_point_id IS NOT NULL))),
   constraint runs_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'preparing'::text, 'copying'::text, 'sealing'::text, 'finishing'::text, 'succeeded'::text, 'succeeded-with-damage'::text, 'failed'::text, 'cancelled'::text]))),
   constraint runs_config_hash_fkey FOREIGN KEY (config_hash) REFERENCES vm_configs(hash),
   constraint runs_platform_id_fkey FOREIGN KEY (platform_id) REFERENCES platforms(id),
@@ -405,7 +419,7 @@ CREATE INDEX runs_waiting ON varve.runs USING btree (platform_id, priority, crea
 
 CREATE INDEX runs_without_point ON varve.runs USING btree (id) WHERE ((ended_at IS NOT NULL) AND (outcome = ANY (ARRAY['failed'::text, 'cancelled'::text])) AND (kind = 'backup'::text));
 
-CREATE UNIQUE INDEX runs_one_active_per_vm ON varve.runs USING btree (vm_id) WHERE ((state = ANY (ARRAY['queued'::text, 'preparing'::text, 'copying'::text, 'sealing'::text, 'finishing'::text])) AND ((kind = 'backup'::text) OR ((options ->> 'target'::text) = 'original'::text)));
+CREATE UNIQUE INDEX runs_one_active_per_vm ON varve.runs USING btree (vm_id) WHERE ((state = ANY (ARRAY['queued'::text, 'preparing'::text, 'copying'::text, 'sealing'::text, 'finishing'::text])) AND ((kind = 'backup'::text) OR ((options ->> 'target'::text) = 'original'::text) OR ((options ->> 'of'::text) = 'backup'::text)));
 
 CREATE TRIGGER runs_dispatch AFTER UPDATE OF state, paused, priority ON varve.runs FOR EACH ROW WHEN (((old.state <> new.state) OR (old.paused <> new.paused) OR (old.priority <> new.priority))) EXECUTE FUNCTION notify_dispatch('runs');
 
@@ -414,6 +428,8 @@ CREATE TRIGGER runs_dispatch_added AFTER INSERT ON varve.runs FOR EACH ROW EXECU
 CREATE TRIGGER runs_keep_last_lease BEFORE UPDATE OF lease_id ON varve.runs FOR EACH ROW EXECUTE FUNCTION keep_last_lease();
 
 CREATE TRIGGER runs_notify AFTER INSERT OR UPDATE OF state, outcome, notes, cancel_requested, paused, priority, released_at, target_platform_vm_id ON varve.runs FOR EACH ROW EXECUTE FUNCTION notify_run();
+
+CREATE TRIGGER runs_prediction_stays BEFORE UPDATE OF prediction ON varve.runs FOR EACH ROW WHEN (((old.prediction IS NOT NULL) AND (old.prediction IS DISTINCT FROM new.prediction))) EXECUTE FUNCTION refuse_change();
 
 CREATE TRIGGER runs_request_stays BEFORE UPDATE OF id, kind, vm_id, platform_id, options, source_point_id ON varve.runs FOR EACH ROW EXECUTE FUNCTION refuse_change();
 

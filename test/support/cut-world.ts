@@ -50,6 +50,7 @@ const HANDLED_BY = {
   'prepare-restore': startSnapshotService,
   'seal-restore-point': startSnapshotService,
   'finish-run': startSnapshotService,
+  'prepare-preview': startSnapshotService,
   'read-range': startBlockReaderService,
   'write-range': startBlockWriterService,
 } as const

@@ -12,7 +12,9 @@ import type {
   PlatformLimits,
   PlatformWithCredentials,
   PointImage,
+  Prediction,
   PressureReason,
+  Prices,
   RangeNext,
   RangeResult,
   RestoreOptions,
@@ -68,6 +70,8 @@ export interface MadePlan {
   readonly snapshotId?: string | null
   /** The lease under which it holds: without it, or under another one, the disks may have been written to. */
   readonly leaseId?: string
+  /** What the run is expected to read, store and take. A preview ends with it. */
+  readonly prediction?: Prediction
   /** Every image of the run, and its ranges. */
   readonly images?: readonly { readonly imageId: string; readonly ranges: number }[]
 }
@@ -101,6 +105,13 @@ export interface Catalog extends CheckMethods {
   /** The same idempotency key with the same request gives the same run; with another request it is CONFLICT. Inserts the run and its first step in one transaction. CONFLICT when the VM has a run under way. */
   createBackup(vmId: string, options: BackupOptions, idempotencyKey?: string): Promise<Run>
   createRestore(restorePointId: string, options: RestoreOptions, idempotencyKey?: string): Promise<Run>
+  /** A run that plans the backup or restore as it would be now, and copies nothing. CONFLICT when one of a backup, or of the original, meets a run under way on the VM. */
+  createBackupPreview(vmId: string, options: BackupOptions, idempotencyKey?: string): Promise<Run>
+  createRestorePreview(restorePointId: string, options: RestoreOptions, idempotencyKey?: string): Promise<Run>
+  /** What the repository costs; null: not set. */
+  getPrices(): Promise<Prices | null>
+  /** All of them, or none (null). */
+  setPrices(prices: Prices | null): Promise<void>
   /** Newest first; 50 a page, at most 500. */
   listRuns(filter?: PageRequest & { readonly vmId?: string; readonly kind?: RunKind; readonly active?: boolean }): Promise<readonly Run[]>
   getRun(id: string): Promise<Run>
@@ -147,8 +158,8 @@ export interface Catalog extends CheckMethods {
   /** Up to 1000 a call; (imageId, index) twice is once. PLAN_CHANGED when it is another range, its image is gone, or the run has another snapshot than the given. */
   addRanges(id: string, ranges: readonly NewRange[], snapshotId?: string | null): Promise<void>
   /**
-   * All ranges are in: preparing -> copying, and a window of them goes to the queue; with no range at all the next step does. PLAN_CHANGED when what is
-   * stored is not the given plan.
+   * All ranges are in: preparing -> copying, and a window of them goes to the queue; with no range at all the next step does. A preview succeeds with its
+   * prediction (BAD_REQUEST without one). PLAN_CHANGED when what is stored is not the given plan.
    */
   planned(id: string, plan?: MadePlan): Promise<void>
   /** Forget the images and ranges stored so far, to plan anew. Nothing happens when the run has another snapshot than the given, or is planned already. */

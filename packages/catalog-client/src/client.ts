@@ -31,13 +31,19 @@ export function createCatalogClient(options: CatalogClientOptions): Catalog {
   const caller = new Caller(pool, options)
   const methods = Object.fromEntries(CATALOG_METHODS.map(method => [method, (...args: unknown[]) => caller.call(method, args)]))
   return {
-    ...(methods as unknown as Omit<Catalog, 'close' | 'changes' | 'addRanges' | 'createBackup' | 'createRestore' | 'createCheck'>),
+    ...(methods as unknown as Omit<
+      Catalog,
+      'close' | 'changes' | 'addRanges' | 'createBackup' | 'createRestore' | 'createBackupPreview' | 'createRestorePreview' | 'createCheck'
+    >),
     async addRanges(id: string, ranges: readonly NewRange[], snapshotId?: string | null): Promise<void> {
       for (const part of splitRanges(ranges)) await caller.call('addRanges', [id, part, snapshotId])
     },
     // Without a key a lost answer could not be told from a VM that is busy; so each call has one.
     createBackup: (vmId, backup, key = randomUUID()) => caller.call('createBackup', [vmId, backup, key]) as Promise<Run>,
     createRestore: (pointId, restore, key = randomUUID()) => caller.call('createRestore', [pointId, restore, key]) as Promise<Run>,
+    createBackupPreview: (vmId, backup, key = randomUUID()) => caller.call('createBackupPreview', [vmId, backup, key]) as Promise<Run>,
+    createRestorePreview: (pointId, restore, key = randomUUID()) =>
+      caller.call('createRestorePreview', [pointId, restore, key]) as Promise<Run>,
     createCheck: (request, id = randomUUID()) => caller.call('createCheck', [request, id]) as Promise<Check>,
     changes: signal => changes(options, signal),
     close: () => pool.close(),

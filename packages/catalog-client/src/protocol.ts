@@ -26,6 +26,7 @@ import {
   platformLimits,
   platformVmId,
   pressureReason,
+  pricesOrNone,
   progress,
   RANGES_PER_CALL,
   rangeResult,
@@ -37,6 +38,7 @@ import {
   snapshotId,
   worker,
 } from './schemas.ts'
+import { RUN_KINDS, type RunKind } from './types.ts'
 
 /**
  * The internal API as one list, used by the client to call and by the service to answer, so that they cannot drift apart:
@@ -95,13 +97,17 @@ export const ROUTES: { readonly [M in CatalogMethod]: Route } = {
 
   createBackup: post('/vms/:id/backups', { options: backupOptions, idempotencyKey: idempotencyKey() }),
   createRestore: post('/points/:id/restores', { options: restoreOptions, idempotencyKey: idempotencyKey() }),
+  createBackupPreview: post('/vms/:id/previews', { options: backupOptions, idempotencyKey: idempotencyKey() }),
+  createRestorePreview: post('/points/:id/previews', { options: restoreOptions, idempotencyKey: idempotencyKey() }),
+  getPrices: get('/prices'),
+  setPrices: post('/prices', { prices: pricesOrNone() }),
   listRuns: {
     ...get('/runs'),
     // A GET: the filter's members are query parameters.
     args: ['vmId', 'kind', 'active', 'limit', 'after'],
     schema: Type.Object({
       vmId: Type.Optional(Type.String({ maxLength: 100 })),
-      kind: Type.Optional(Type.Union([Type.Literal('backup'), Type.Literal('restore')])),
+      kind: Type.Optional(Type.Unsafe<RunKind>(Type.String({ enum: [...RUN_KINDS] }))),
       active: Type.Optional(Type.Union([Type.Literal('true'), Type.Literal('false')])),
       ...PAGE,
     }),

@@ -1,5 +1,5 @@
 import type { ErrorReport } from '@varve/errors'
-import { FULL_REASONS, type FullReason } from '@varve/planning'
+import { BASES, type Basis, FULL_REASONS, type FullReason, PRICE_MAX, type Prediction, type Prices } from '@varve/planning'
 import { type Static, Type } from '@varve/runtime'
 import type { MadePlan, NewImage, SeenVm } from './catalog.ts'
 import type {
@@ -123,10 +123,65 @@ export const snapshot = matching<{ checkpointId: string; config: Record<string, 
   }),
 )
 
+const basis = () =>
+  Type.Object({ from: Type.Unsafe<Basis['from']>(Type.String({ enum: [...BASES] })), runs: count(1000) }, { additionalProperties: false })
+
+const PREDICTED = {
+  planned: bytes(),
+  read: bytes(),
+  exact: Type.Boolean(),
+  stored: bytes(),
+  puts: bytes(),
+  gets: bytes(),
+}
+
+export const prediction = matching<Prediction>()(
+  Type.Object(
+    {
+      of: Type.Union([Type.Literal('backup'), Type.Literal('restore')]),
+      disks: Type.Array(
+        Type.Object(
+          {
+            diskId: name(),
+            diskSize: bytes(),
+            kind: Type.Union([imageKind(), Type.Literal('differential')]),
+            reason: nullable(fullReason()),
+            storedBasis: basis(),
+            ...PREDICTED,
+          },
+          { additionalProperties: false },
+        ),
+        { maxItems: 1000 },
+      ),
+      ...PREDICTED,
+      seconds: Type.Number({ minimum: 0, maximum: 1e12 }),
+      secondsBasis: basis(),
+      previewId: nullable(uuid()),
+    },
+    { additionalProperties: false },
+  ),
+)
+
+const price = () => Type.Number({ minimum: 0, maximum: PRICE_MAX })
+export const prices = matching<Prices>()(
+  Type.Object(
+    {
+      currency: Type.String({ pattern: '^[A-Z]{3}$' }),
+      perGibMonth: price(),
+      perThousandPuts: price(),
+      perThousandGets: price(),
+      perGibRead: price(),
+    },
+    { additionalProperties: false },
+  ),
+)
+export const pricesOrNone = () => nullable(prices)
+
 export const madePlan = matching<MadePlan>()(
   Type.Object({
     snapshotId: Type.Optional(snapshotId()),
     leaseId: Type.Optional(name()),
+    prediction: Type.Optional(prediction),
     images: Type.Optional(Type.Array(Type.Object({ imageId: uuid(), ranges: count(2 ** 31 - 1) }), { maxItems: 1000 })),
   }),
 )

@@ -1,16 +1,20 @@
 import type { Extent } from '@varve/cbt'
-import type { FullReason } from '@varve/planning'
+import type { FullReason, Prediction, Prices } from '@varve/planning'
+
+export type { Prediction, Prices } from '@varve/planning'
 
 /** Times are ISO 8601 text, sizes bytes, ids UUID text unless said otherwise. */
 
-export type RunKind = 'backup' | 'restore'
+/** A preview plans a backup or a restore, and copies nothing. */
+export const RUN_KINDS = ['backup', 'restore', 'preview'] as const
+export type RunKind = (typeof RUN_KINDS)[number]
 
 /**
  *     queued -> preparing -> copying -> sealing -> finishing -> succeeded
  *                  |            |          |           |-----> succeeded-with-damage   (restores)
  *                  '------------'----------'---------> |-----> failed | cancelled
  *
- * `finishing` carries the outcome already; only the clean-up (lease, snapshot) is left. Restores skip `sealing`.
+ * `finishing` carries the outcome already; only the clean-up (lease, snapshot) is left. Restores skip `sealing`, previews `copying` too.
  */
 export const RUN_STATES = [
   'queued',
@@ -28,7 +32,14 @@ export const ENDED_STATES: readonly RunState[] = ['succeeded', 'succeeded-with-d
 export type Outcome = 'succeeded' | 'succeeded-with-damage' | 'failed' | 'cancelled'
 
 /** The jobs of a run, in order; also the queue names. */
-export type RunStep = 'prepare-backup' | 'read-range' | 'seal-restore-point' | 'prepare-restore' | 'write-range' | 'finish-run'
+export type RunStep =
+  | 'prepare-backup'
+  | 'read-range'
+  | 'seal-restore-point'
+  | 'prepare-restore'
+  | 'write-range'
+  | 'finish-run'
+  | 'prepare-preview'
 
 /** Which of several runs that wait goes first; within one priority VMs take turns. */
 export const PRIORITIES = ['low', 'normal', 'high'] as const
@@ -131,6 +142,9 @@ export interface RestoreOptions {
   readonly priority?: Priority
 }
 
+/** What a preview looks ahead at. */
+export type PreviewOptions = ({ readonly of: 'backup' } & BackupOptions) | ({ readonly of: 'restore' } & RestoreOptions)
+
 /**
  * What the ranges of a run waited for: the platform's disk, the limit of its connections, our own processor, the repository. In the order in which
  * the bytes of a backup pass by.
@@ -167,18 +181,27 @@ export interface Run {
   /** Error code when it failed, e.g. `LEASE_OCCUPIED`; null otherwise. */
   readonly reason: string | null
   readonly message: string | null
-  readonly options: BackupOptions | RestoreOptions
+  readonly options: BackupOptions | RestoreOptions | PreviewOptions
   readonly totals: RunTotals
   /** What its ranges waited for most; null before one is done. */
   readonly bottleneck: RangeTime | null
   readonly createdAt: string
   readonly startedAt: string | null
+  /** When its plan was stored, and when its last range was done. */
+  readonly plannedAt: string | null
+  readonly copiedAt: string | null
   readonly endedAt: string | null
-  /** Backup: the point it sealed. Restore: the point it restores. */
+  /** Backup: the point it sealed. Restore, and a preview of one: the point it restores. */
   readonly restorePointId: string | null
   /** Restore: the VM it writes to, as the platform names it. */
   readonly targetPlatformVmId: string | null
   readonly images: readonly Image[]
+  /** Packs and maps that it stored so far. */
+  readonly objects: number
+  /** What it was expected to read, store and take when it was planned; of a preview its result. Null before that. */
+  readonly prediction: Prediction | null
+  /** What the repository costs, as it is set now; null: not set. */
+  readonly prices: Prices | null
   /** Warnings that users should see: disks left out, damage, CBT turned on. */
   readonly notes: readonly string[]
 }

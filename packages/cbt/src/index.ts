@@ -1,4 +1,5 @@
 export { AreaCollector } from './areas.ts'
+export { blockRuns } from './block-runs.ts'
 export {
   CBT_HEADER_SIZE,
   CBT_PAGE_SIZE,

@@ -10,7 +10,7 @@ const ANSWER_MS = 90_000
 /** The API sends a sign of life on event streams every 15 s: three missed ones mean that nobody is there. */
 const SILENCE_MS = 50_000
 
-type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE'
+type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE' | 'PUT'
 
 /** The public API over HTTP. Every call throws CliError API_UNREACHABLE or API_ANSWER_INVALID, or RefusedError with what the API said. */
 export class ApiClient {
@@ -39,6 +39,9 @@ export class ApiClient {
   }
   patch<T>(path: string, body: unknown): Promise<T> {
     return this.#call<T>('PATCH', path, body)
+  }
+  put<T>(path: string, body: unknown): Promise<T> {
+    return this.#call<T>('PUT', path, body)
   }
   delete(path: string): Promise<void> {
     return this.#call<void>('DELETE', path)

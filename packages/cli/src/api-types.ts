@@ -50,7 +50,7 @@ export interface ImageInfo {
 
 export interface RunInfo {
   readonly id: string
-  readonly kind: 'backup' | 'restore'
+  readonly kind: 'backup' | 'restore' | 'preview'
   readonly vmId: string
   readonly vmName: string
   readonly state: string
@@ -70,6 +70,62 @@ export interface RunInfo {
   readonly targetPlatformVmId: string | null
   readonly images: readonly (ImageInfo & { readonly totals: TotalsInfo })[]
   readonly notes: readonly string[]
+  readonly prediction: PredictionInfo | null
+  readonly actual: FiguresInfo | null
+}
+
+/** What a run was expected to do, or did. */
+export interface FiguresInfo {
+  readonly read: number
+  readonly stored: number
+  readonly puts: number
+  readonly seconds: number
+  readonly price: PriceInfo | null
+}
+
+export interface PriceInfo {
+  readonly currency: string
+  readonly run: number
+  readonly perMonth: number
+}
+
+export interface BasisInfo {
+  readonly from: 'disk' | 'vm' | 'platform' | 'default'
+  readonly runs: number
+}
+
+export interface PredictionInfo extends FiguresInfo {
+  readonly of: 'backup' | 'restore'
+  readonly planned: number
+  readonly exact: boolean
+  readonly gets: number
+  readonly secondsBasis: BasisInfo
+  readonly previewId: string | null
+  readonly disks: readonly PredictedDiskInfo[]
+}
+
+export interface PredictedDiskInfo {
+  readonly diskId: string
+  readonly kind: 'full' | 'incremental' | 'differential'
+  readonly reason: string | null
+  readonly reasonText: string | null
+  readonly planned: number
+  readonly read: number
+  readonly exact: boolean
+  readonly stored: number
+  readonly storedBasis: BasisInfo
+  readonly puts: number
+  readonly gets: number
+}
+
+export interface PricesInfo {
+  readonly prices: {
+    readonly currency: string
+    readonly perGibMonth: number
+    readonly perThousandPuts: number
+    readonly perThousandGets: number
+    readonly perGibRead: number
+  } | null
 }
 
 export interface PointInfo {

@@ -43,6 +43,8 @@ test.each([
   [['extract', '--threads', '0']],
   [['extract', '--on-damage', 'pray']],
   [['platform', 'add', 'x']],
+  [['repository', 'prices', '--currency', 'euro']],
+  [['repository', 'prices', '--per-gib-month', '-1']],
 ])('%j is a wrong command line', async args => {
   const { out, error } = await parse(args)
   expect(error).toBeInstanceOf(CommanderError)
@@ -55,6 +57,7 @@ test.each([
   [['platform', 'add', 'x', '--url', 'http://a', '--user', 'u', '--access-key', 'k']],
   [['restore', 'files-1', '--differential']],
   [['restore', 'files-1', '--to', 'original', '--name', 'x']],
+  [['repository', 'prices', '--none', '--per-gib-month', '1']],
   [['extract', '-o', 'x']],
   [['extract', '--repository', '/r']],
   [['extract', '--repository', '/r', '--list', '-o', 'x']],

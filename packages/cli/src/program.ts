@@ -4,6 +4,7 @@ import { checkCommand } from './commands/check.ts'
 import { extractCommand } from './commands/extract.ts'
 import { platformCommand } from './commands/platform.ts'
 import { pointsCommand } from './commands/points.ts'
+import { repositoryCommand } from './commands/repository.ts'
 import { restoreCommand } from './commands/restore.ts'
 import { runsCommand } from './commands/runs.ts'
 import { vmCommand } from './commands/vm.ts'
@@ -44,6 +45,7 @@ export function buildProgram(session: Session, version: string): Command {
   runsCommand(program, session)
   pointsCommand(program, session)
   restoreCommand(program, session)
+  repositoryCommand(program, session)
   extractCommand(program, session)
   checkCommand(program, session)
   // Only for the list of commands: main hands these over before this program sees them.

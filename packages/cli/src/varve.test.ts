@@ -129,6 +129,40 @@ test('a backup is followed to its end, then listed, restored and shown; names, i
   expect((await varve('vm', 'show', runs[0].vmId)).out).toMatch(/files-1 .*\n.*1 restore points/)
 })
 
+test('a dry run starts nothing and tells what it would read, store, take and cost', async () => {
+  const before = (await json('runs', '--vm', 'files-1')).length
+  const unpriced = await varve('backup', 'files-1', '--dry-run')
+  expect(unpriced.code).toBe(0)
+  expect(unpriced.out).toMatch(/^files-1: a backup now would\n {2}DISK +KIND +CHANGED +READ +STORE +STORE IS\n {2}virtio0 +incremental/)
+  expect(unpriced.out).toMatch(
+    /read .*, exactly, if nothing is written meanwhile\n {2}store about .* in 25 PUTs, with 15 GETs\n {2}take about 42\.5 s \(from 2 past runs of this VM\)/,
+  )
+  expect(unpriced.out).toMatch(/cost what nobody knows: set prices with varve repository prices$/m)
+  expect(await varve('repository', 'prices')).toMatchObject({ code: 0, out: 'No prices are set.\n' })
+  expect(await varve('repository', 'prices', '--per-gib-month', '1')).toMatchObject({
+    code: 2,
+    err: expect.stringMatching(/^USAGE: .*--currency/),
+  })
+  await json('repository', 'prices', '--currency', 'EUR', '--per-thousand-puts', '5')
+  expect(await json('repository', 'prices', '--per-gib-read', '0.5')).toEqual({
+    prices: { currency: 'EUR', perGibMonth: 0, perThousandPuts: 5, perThousandGets: 0, perGibRead: 0.5 },
+  })
+  expect((await varve('backup', 'files-1', '--dry-run')).out).toMatch(/cost 0\.1250 EUR$/m)
+  const restore = await varve('restore', 'files-1', '--to', 'original', '--differential', '--dry-run')
+  expect(restore).toMatchObject({ code: 0, out: expect.stringMatching(/^files-1: a restore now would[\s\S]* from the repository/) })
+  const [preview] = await json('restore', 'files-1', '--dry-run')
+  expect(preview).toMatchObject({ kind: 'preview', prediction: { of: 'restore', price: { currency: 'EUR' } }, actual: null })
+  expect((await varve('runs', preview.id)).out).toMatch(/a restore now would/)
+  expect((await varve('runs')).out).toMatch(/preview \(restore\)/)
+  expect(await varve('repository', 'prices', '--none')).toMatchObject({ code: 0, out: 'No prices are set.\n' })
+  expect(await varve('backup', 'occupied-1', '--dry-run')).toMatchObject({
+    code: 1,
+    err: expect.stringMatching(/^occupied-1: no preview: LEASE_OCCUPIED/),
+  })
+  const now = await json('runs', '--vm', 'files-1')
+  expect(now.filter(({ kind }: { kind: string }) => kind !== 'preview')).toHaveLength(before)
+})
+
 test('with --json each change is a line and the last is the result', async () => {
   const { out, code } = await varve('backup', 'database-1', '--full', '--json')
   const lines = out

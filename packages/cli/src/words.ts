@@ -1,4 +1,5 @@
 import type { RunInfo } from './api-types.ts'
+import { previewText } from './cost-words.ts'
 import { formatBytes, formatDuration } from './units.ts'
 
 /* How runs are told to people. Pure. */
@@ -50,7 +51,8 @@ export function took(run: RunInfo): string {
 
 /** What a run that ended has done, in one line and one for each disk, and its notes. */
 export function summary(run: RunInfo): string {
-  const { totals } = run
+  const { totals, prediction } = run
+  if (run.kind === 'preview' && prediction !== null) return previewText({ ...run, prediction })
   const lines = [`${run.vmName}: ${run.kind} ${run.state} in ${took(run)}`]
   // A run that failed before it planned anything has no figures to tell.
   if (totals.planned === 0 && run.images.length === 0) return [...lines, ...noteLines(run)].join('\n')

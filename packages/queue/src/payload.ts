@@ -10,6 +10,7 @@ const FIELDS: { readonly [Name in JobName]: readonly (keyof JobPayloads[Name] & 
   'prepare-restore': ['runId'],
   'write-range': ['runId', 'rangeId'],
   'finish-run': ['runId'],
+  'prepare-preview': ['runId'],
 }
 
 /** Ids are UUIDs or short names; anything longer is a mistake. */

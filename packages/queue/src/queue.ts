@@ -9,6 +9,7 @@ export interface JobPayloads {
   'prepare-restore': { readonly runId: string }
   'write-range': { readonly runId: string; readonly rangeId: string }
   'finish-run': { readonly runId: string }
+  'prepare-preview': { readonly runId: string }
 }
 export type JobName = keyof JobPayloads
 export const JOB_NAMES = [
@@ -18,6 +19,7 @@ export const JOB_NAMES = [
   'prepare-restore',
   'write-range',
   'finish-run',
+  'prepare-preview',
 ] as const satisfies readonly JobName[]
 
 /** Which of two jobs that wait is given out first; of the same, the older. */

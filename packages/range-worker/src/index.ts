@@ -3,6 +3,7 @@ export { endOrRetry, type FailedJob, type IsPassing } from './end-or-retry.ts'
 export { RANGE_WORKER_ERRORS, RangeWorkerError, type RangeWorkerErrorCode } from './errors.ts'
 export { LaneError, type LaneSettings, type LaneTask, type RangeProgress } from './lane-messages.ts'
 export { type LaneCall, LanePool } from './lane-pool.ts'
+export { OpenExports } from './open-exports.ts'
 export {
   openParts,
   openRepositoryAt,

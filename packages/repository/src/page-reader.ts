@@ -4,7 +4,7 @@ import { fetchAhead } from './fetch-ahead.ts'
 import { mapKey } from './keys.ts'
 import { LruCache } from './lru-cache.ts'
 import { decodeMapPage } from './map-object.ts'
-import { planGets, type Wanted } from './read-plan.ts'
+import { PAGE_GETS, planGets, type Wanted } from './read-plan.ts'
 import type { Store } from './store.ts'
 
 interface WantedPage extends Wanted {
@@ -35,7 +35,7 @@ export class PageReader {
       // The caller may write into its pages; the cache keeps its own.
       else pages[at] = cached.clone()
     }
-    const gets = planGets(wanted, { coalesceGap: 64 * 1024, maxGet: 4 * 1024 * 1024 })
+    const gets = planGets(wanted, PAGE_GETS)
     for await (const fetched of fetchAhead(this.#store, gets, mapKey, { inFlight: 4, signal })) {
       if ('error' in fetched) throw mapError(fetched.error, fetched.get.object)
       for (const { ref, at, offset, length } of fetched.get.items) {

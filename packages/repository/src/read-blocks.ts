@@ -5,7 +5,7 @@ import { RepositoryError } from './errors.ts'
 import { fetchAhead } from './fetch-ahead.ts'
 import { packKey } from './keys.ts'
 import type { ReadBuffers } from './read-buffers.ts'
-import { planGets, type Wanted } from './read-plan.ts'
+import { BLOCK_GETS, planGets, type Wanted } from './read-plan.ts'
 import type { Store } from './store.ts'
 
 /** A block to read: entry `entry` of `page`, which must not be zero. `index` is the caller's own number for it. */
@@ -54,7 +54,10 @@ export async function* readBlocks(
   // What helps less than being raw is stored raw, so nothing stored is longer than a block. Do not even ask for it.
   const [possible, impossible] = [wanted.filter(item => item.length <= blockSize), wanted.filter(item => item.length > blockSize)]
   for (const item of impossible) yield { index: item.index, damage: damage(item, `${item.length} stored bytes cannot be one block`) }
-  const gets = planGets(possible, { coalesceGap: options.coalesceGap ?? 128 * 1024, maxGet: options.maxGet ?? 4 * 1024 * 1024 })
+  const gets = planGets(possible, {
+    coalesceGap: options.coalesceGap ?? BLOCK_GETS.coalesceGap,
+    maxGet: options.maxGet ?? BLOCK_GETS.maxGet,
+  })
   const raw = buffers.take(blockSize)
   for await (const fetched of fetchAhead(store, gets, packKey, { inFlight: options.inFlight ?? 4, signal: options.signal, buffers })) {
     const { get } = fetched

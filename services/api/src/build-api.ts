@@ -18,6 +18,8 @@ import { healthRoutes } from './routes/health.ts'
 import { metricsRoute } from './routes/metrics.ts'
 import { platformRoutes } from './routes/platforms.ts'
 import { pointRoutes } from './routes/points.ts'
+import { previewRoutes } from './routes/previews.ts'
+import { priceRoutes } from './routes/prices.ts'
 import { runRoutes } from './routes/runs.ts'
 import { vmRoutes } from './routes/vms.ts'
 import { RUN_HELP } from './run-help.ts'
@@ -119,6 +121,8 @@ export async function buildApi(deps: ApiDeps): Promise<App> {
       vmRoutes(routes, context)
       runRoutes(routes, context)
       pointRoutes(routes, context)
+      previewRoutes(routes, context)
+      priceRoutes(routes, context)
       checkRoutes(routes, context)
       eventRoutes(routes, context)
     },

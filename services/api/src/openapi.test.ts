@@ -32,6 +32,7 @@ test('the OpenAPI document is 3.1, names its schemas and describes every operati
   ).flatMap(([path, methods]) => Object.entries(methods).map(([method, operation]) => ({ at: `${method} ${path}`, operation })))
   expect(operations.map(({ at }) => at).sort()).toEqual([
     'delete /v1/platforms/{id}',
+    'delete /v1/repository/prices',
     'get /healthz',
     'get /readyz',
     'get /v1/checks',
@@ -41,6 +42,7 @@ test('the OpenAPI document is 3.1, names its schemas and describes every operati
     'get /v1/platforms',
     'get /v1/points',
     'get /v1/points/{id}',
+    'get /v1/repository/prices',
     'get /v1/runs',
     'get /v1/runs/{id}',
     'get /v1/runs/{id}/events',
@@ -52,10 +54,13 @@ test('the OpenAPI document is 3.1, names its schemas and describes every operati
     'post /v1/platforms',
     'post /v1/platforms/{id}/sync',
     'post /v1/restore-points/{id}/restores',
+    'post /v1/restore-points/{id}/restores/preview',
     'post /v1/runs/{id}/cancel',
     'post /v1/runs/{id}/pause',
     'post /v1/runs/{id}/resume',
     'post /v1/vms/{id}/backups',
+    'post /v1/vms/{id}/backups/preview',
+    'put /v1/repository/prices',
   ])
   for (const { at, operation } of operations) {
     expect([at, operation.summary !== undefined, operation.tags?.length]).toEqual([at, true, 1])

@@ -13,6 +13,8 @@ A first backup, from nothing:
 4. \`GET /v1/runs/{id}/events\` tells how it goes. When it has ended \`succeeded\`, \`restorePointId\` names the new **restore point**.
 5. \`POST /v1/restore-points/{id}/restores\` brings it back.
 
+\`POST /v1/vms/{id}/backups/preview\` and \`POST /v1/restore-points/{id}/restores/preview\` tell beforehand what it would read, store, take and cost.
+
 Times are ISO 8601 in UTC, sizes bytes, ids UUIDs. Unknown fields are refused. Every error is \`{code, message, retryable, help?}\`.
 `.trim()
 
@@ -39,6 +41,7 @@ export async function serveOpenApi(app: App): Promise<void> {
         { name: 'vms', description: 'What is backed up' },
         { name: 'runs', description: 'Backups and restores, under way and ended' },
         { name: 'points', description: 'What can be restored' },
+        { name: 'repository', description: 'What the repository costs' },
         { name: 'checks', description: 'Do the invariants hold, is anything left behind' },
         { name: 'events', description: 'Progress as it happens' },
         { name: 'health', description: 'For load balancers' },

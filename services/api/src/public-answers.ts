@@ -1,4 +1,5 @@
 import type { Image, RestorePoint, Run, RunTotals, Vm } from '@varve/catalog-client'
+import { actualAnswer, predictionAnswer } from './cost-answers.ts'
 import type { Progress } from './progress.ts'
 import { reasonText } from './reason-text.ts'
 import type { PointAnswer } from './schemas/point.ts'
@@ -35,6 +36,8 @@ export function runAnswer(run: Run, progress: Progress, help: string | null): Ru
     targetPlatformVmId: run.targetPlatformVmId,
     images: run.images.map(imageAnswer),
     notes: [...run.notes],
+    prediction: predictionAnswer(run),
+    actual: actualAnswer(run),
   }
 }
 

@@ -1,9 +1,9 @@
-import type { Extent } from '@varve/cbt'
+import { blockRuns, type Extent } from '@varve/cbt'
 import type { ReadPiece } from '@varve/nbd'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { splitByAllocation } from './allocation.ts'
-import { blockRuns, cutIntoSpans } from './block-spans.ts'
+import { cutIntoSpans } from './block-spans.ts'
 import { bytesOf } from './read-ahead.ts'
 
 const BLOCK = 4

@@ -1,8 +1,8 @@
-import type { Extent } from '@varve/cbt'
+import { blockRuns, type Extent } from '@varve/cbt'
 import type { NbdClient, ReadPiece } from '@varve/nbd'
 import type { Throttle } from '@varve/range-worker'
 import { splitByAllocation } from './allocation.ts'
-import { blockRuns, cutIntoSpans, type DiskGeometry } from './block-spans.ts'
+import { cutIntoSpans, type DiskGeometry } from './block-spans.ts'
 
 /** Bytes of one read. One to four MiB keeps the wire busy without holding much. */
 const SPAN_BYTES = 2 * 1024 * 1024

@@ -10,10 +10,20 @@ import { addPlatform, deletePlatform, getPlatform, listPlatforms, setPlatformLim
 import { activeLeases, getImageRoot, getPoint, getPointConfig, listPoints, parentPoint } from './points.ts'
 import { addImages, addNote, dropPlan, planned, recordResources, recordSnapshot, setTarget, startRun } from './preparing.ts'
 import { type PressureRise, reportPressure } from './pressure.ts'
+import { getPrices, setPrices } from './prices.ts'
 import { addRanges, imagePages, runObjects } from './ranges.ts'
 import { ReportBatches } from './report-batches.ts'
 import { requeue } from './requeue.ts'
-import { cancelRun, createBackup, createRestore, getRun, getRunForWork, listRuns } from './runs.ts'
+import {
+  cancelRun,
+  createBackup,
+  createBackupPreview,
+  createRestore,
+  createRestorePreview,
+  getRun,
+  getRunForWork,
+  listRuns,
+} from './runs.ts'
 import { endAttempt, progressRange, takeRange } from './take-range.ts'
 import { getVm, listVms, reportVms } from './vms.ts'
 
@@ -52,6 +62,10 @@ export function catalogMethods(
     parentPoint: vmId => parentPoint(db, vmId),
     createBackup: (vmId, options, key) => createBackup(db, vmId, options, key),
     createRestore: (pointId, options, key) => createRestore(db, pointId, options, key),
+    createBackupPreview: (vmId, options, key) => createBackupPreview(db, vmId, options, key),
+    createRestorePreview: (pointId, options, key) => createRestorePreview(db, pointId, options, key),
+    getPrices: () => getPrices(db),
+    setPrices: prices => setPrices(db, prices),
     listRuns: filter => listRuns(db, filter),
     getRun: id => getRun(db, id),
     cancelRun: id => cancelRun(db, id),

@@ -113,7 +113,7 @@ const STORE_REPORT = {
   counted as (
     update varve.images i set ranges_done = ranges_done + 1, ranges_queued = ranges_queued - 1, read = read + $3, written = written + $4,
            unchanged = unchanged + $5, zero = zero + $6, time_source_ms = time_source_ms + $9, time_throttle_ms = time_throttle_ms + $10,
-           time_cpu_ms = time_cpu_ms + $11, time_store_ms = time_store_ms + $12
+           time_cpu_ms = time_cpu_ms + $11, time_store_ms = time_store_ms + $12, objects = objects + (select count(*) from kept)
       from run where run.state = 'copying' and i.id = run.image_id returning i.ranges_done = i.ranges_total as image_done)
   select r.id as run_id, r.kind, r.state as run_state, coalesce(c.image_done, false) as image_done,
          exists (select 1 from ended where ended.id = $2) as accepted from run r left join counted c on true`,

@@ -35,7 +35,7 @@ function twice(catalog: Catalog): Catalog {
     return async (...args: unknown[]): Promise<unknown> => {
       called.add(method)
       // Each attempt of one call carries the same key; two calls would not.
-      const keyless = { createBackup: 2, createRestore: 2, createCheck: 1 }[method]
+      const keyless = { createBackup: 2, createRestore: 2, createBackupPreview: 2, createRestorePreview: 2, createCheck: 1 }[method]
       const same = args.length === keyless ? [...args, randomUUID()] : args
       const first = await call(...same)
       const second = await call(...same)
@@ -81,6 +81,13 @@ test('every changing call may be repeated: same answer, nothing changes', async 
   await catalog.closeRun(restore.id)
   expect((await t.catalog.getRun(restore.id)).state).toBe('cancelled')
 
+  for (const create of [() => catalog.createBackupPreview(vmId, {}), () => catalog.createRestorePreview(pointId, { target: 'new-vm' })]) {
+    const { id } = await create()
+    await catalog.cancelRun(id)
+    await catalog.closeRun(id)
+  }
+  await catalog.setPrices(null)
+
   const platform = await catalog.addPlatform({ name: 'p', kind: 'scp', url: 'https://p', credentials: { accessKey: 'a', secretKey: 's' } })
   await catalog.setPlatformLimits(platform.id, { runs: 3 })
   await catalog.reportPressure(platform.id, 'slow')
@@ -96,7 +103,7 @@ test('every changing call may be repeated: same answer, nothing changes', async 
   }
   expect(await catalog.listChecks({ state: 'failed' })).toHaveLength(2)
   expect((await catalog.pointFacts(check.id, null)).items).toHaveLength(1)
-  expect((await catalog.endedRunFacts(60, null)).items).toHaveLength(3)
+  expect((await catalog.endedRunFacts(60, null)).items).toHaveLength(5)
   for (const ask of [catalog.runFacts, catalog.imageOwners, catalog.sealedPoints])
     expect(await ask([pointId])).toHaveLength(ask === catalog.runFacts ? 0 : 1)
   expect((await catalog.liveRunFacts(null)).items).toEqual([])

@@ -10,8 +10,12 @@ export async function addStepJob(sql: Sql, runId: string, job: JobName): Promise
   await sql.query(`insert into varve.outbox (job, run_id) values ($1, $2)`, [job, runId])
 }
 
-export const RANGE_JOB = { backup: 'read-range', restore: 'write-range' } as const satisfies Record<RunKind, JobName>
-export const PREPARE_JOB = { backup: 'prepare-backup', restore: 'prepare-restore' } as const satisfies Record<RunKind, JobName>
+/** A preview has no ranges. */
+export const RANGE_JOB = { backup: 'read-range', restore: 'write-range', preview: 'read-range' } as const satisfies Record<RunKind, JobName>
+export const PREPARE_JOB = { backup: 'prepare-backup', restore: 'prepare-restore', preview: 'prepare-preview' } as const satisfies Record<
+  RunKind,
+  JobName
+>
 
 /** The job of a run's present step; `ranges` while copying, null when it has ended. */
 export function presentStep(kind: RunKind, state: RunState): JobName | 'ranges' | null {

@@ -204,7 +204,13 @@ export async function planned(db: Database, id: string, plan: MadePlan = {}): Pr
     expectState(run, 'preparing')
     if (plan.leaseId !== undefined && plan.leaseId !== run.lease_id) throw planChanged(run, `run ${id} has another lease by now`)
     if (plan.images !== undefined) await expectImages(sql, run, plan.images)
-    await sql.query(`update varve.runs set planned_at = now(), touched_at = now() where id = $1`, [id])
+    if (run.kind === 'preview' && plan.prediction === undefined) {
+      throw new CatalogError('BAD_REQUEST', 'a preview is done with its prediction', { runId: id })
+    }
+    await sql.query(`update varve.runs set planned_at = now(), touched_at = now(), prediction = $2 where id = $1`, [
+      id,
+      plan.prediction === undefined ? null : JSON.stringify(plan.prediction),
+    ])
     if (run.cancel_requested) await endRun(sql, id, CANCELLED)
     else if (await nothingLeftToCopy(sql, id)) await afterCopying(sql, run)
     else await sql.query(`update varve.runs set state = 'copying' where id = $1`, [id])
@@ -230,8 +236,9 @@ export async function nothingLeftToCopy(sql: Sql, runId: string): Promise<boolea
   return rows[0]?.left === false
 }
 
-/** The last range is in: a backup goes to sealing, a restore to finishing, with damage if any range had some. The run is locked. */
+/** The last range is in: a backup goes to sealing, a restore to finishing, with damage if any range had some; a preview had none to begin with. The run is locked. */
 export async function afterCopying(sql: Sql, run: Pick<LockedRun, 'id' | 'kind'>): Promise<void> {
+  await sql.query(`update varve.runs set copied_at = coalesce(copied_at, now()) where id = $1`, [run.id])
   if (run.kind === 'backup') {
     await sql.query(`update varve.runs set state = 'sealing', touched_at = now() where id = $1`, [run.id])
     await addStepJob(sql, run.id, 'seal-restore-point')

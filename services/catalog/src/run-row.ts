@@ -41,6 +41,10 @@ interface RunRow {
   config: Record<string, unknown> | null
   created_at: string
   started_at: string | null
+  planned_at: string | null
+  copied_at: string | null
+  prediction: Run['prediction']
+  prices: Run['prices']
   ended_at: string | null
 }
 
@@ -56,6 +60,7 @@ interface ImageRow extends RunTotals {
   since: string | null
   ranges_total: number
   ranges_done: number
+  objects: number
   time_source_ms: number
   time_throttle_ms: number
   time_cpu_ms: number
@@ -68,7 +73,7 @@ interface ImageRow extends RunTotals {
  */
 export async function selectRuns(sql: Sql, where: string, values: readonly unknown[], config = 'null'): Promise<RunForWork[]> {
   const { rows } = await sql.query<RunRow>(
-    `select r.*, v.name as vm_name, v.platform_vm_id, p.id as sealed_point_id, ${config} as config
+    `select r.*, v.name as vm_name, v.platform_vm_id, p.id as sealed_point_id, ${config} as config, (select prices from varve.prices) as prices
        from varve.runs r join varve.vms v on v.id = r.vm_id left join varve.restore_points p on p.run_id = r.id
        left join varve.vm_configs c on c.hash = r.config_hash
       where ${where}`,
@@ -152,10 +157,15 @@ function toRun(row: RunRow, imageRows: readonly ImageRow[]): RunForWork {
     bottleneck: bottleneckOf(sumTimes(imageRows)),
     createdAt: row.created_at,
     startedAt: row.started_at,
+    plannedAt: row.planned_at,
+    copiedAt: row.copied_at,
     endedAt: row.ended_at,
     restorePointId: row.source_point_id ?? row.sealed_point_id,
     targetPlatformVmId: row.target_platform_vm_id,
     images,
+    objects: imageRows.reduce((sum, { objects }) => sum + objects, 0),
+    prediction: row.prediction,
+    prices: row.prices,
     notes: row.notes,
     platformVmId: row.platform_vm_id,
     resources: {

@@ -2,6 +2,7 @@ import {
   type BackupOptions,
   CatalogError,
   type PageRequest,
+  type PreviewOptions,
   type RestoreOptions,
   type Run,
   type RunForWork,
@@ -18,26 +19,53 @@ export const RUNS_LISTED_MAX = 500
 
 export async function createBackup(db: Database, vmId: string, options: BackupOptions, idempotencyKey?: string): Promise<Run> {
   return createOnce(db, 'backup', { vmId, options }, idempotencyKey, async sql => {
-    const { rows } = await sql.query<{ platform_id: string; gone: boolean }>(`select platform_id, gone from varve.vms where id = $1`, [
-      vmId,
-    ])
-    const vm = rows[0]
-    if (vm === undefined) throw new CatalogError('NOT_FOUND', `there is no VM ${vmId}`, { vmId })
-    if (vm.gone) throw new CatalogError('CONFLICT', 'the platform no longer lists this VM', { vmId, state: 'gone' })
-    return insertRun(sql, 'backup', vmId, vm.platform_id, options, null)
+    return insertRun(sql, 'backup', vmId, await platformOfVm(sql, vmId), options, null)
   })
 }
 
 export async function createRestore(db: Database, restorePointId: string, options: RestoreOptions, idempotencyKey?: string): Promise<Run> {
   return createOnce(db, 'restore', { restorePointId, options }, idempotencyKey, async sql => {
-    const { rows } = await sql.query<{ vm_id: string; platform_id: string }>(
-      `select p.vm_id, v.platform_id from varve.restore_points p join varve.vms v on v.id = p.vm_id where p.id = $1`,
-      [restorePointId],
-    )
-    const point = rows[0]
-    if (point === undefined) throw new CatalogError('NOT_FOUND', `there is no restore point ${restorePointId}`, { restorePointId })
+    const point = await vmOfPoint(sql, restorePointId)
     return insertRun(sql, 'restore', point.vm_id, point.platform_id, options, restorePointId)
   })
+}
+
+/** Somebody waits for it, and it holds its VM's place for seconds only: before others, unless said otherwise. */
+const PREVIEW = { priority: 'high' } as const
+
+export async function createBackupPreview(db: Database, vmId: string, options: BackupOptions, idempotencyKey?: string): Promise<Run> {
+  return createOnce(db, 'preview', { vmId, options }, idempotencyKey, async sql =>
+    insertRun(sql, 'preview', vmId, await platformOfVm(sql, vmId), { ...PREVIEW, ...options, of: 'backup' }, null),
+  )
+}
+
+export async function createRestorePreview(
+  db: Database,
+  restorePointId: string,
+  options: RestoreOptions,
+  idempotencyKey?: string,
+): Promise<Run> {
+  return createOnce(db, 'preview', { restorePointId, options }, idempotencyKey, async sql => {
+    const point = await vmOfPoint(sql, restorePointId)
+    return insertRun(sql, 'preview', point.vm_id, point.platform_id, { ...PREVIEW, ...options, of: 'restore' }, restorePointId)
+  })
+}
+
+async function platformOfVm(sql: Sql, vmId: string): Promise<string> {
+  const { rows } = await sql.query<{ platform_id: string; gone: boolean }>(`select platform_id, gone from varve.vms where id = $1`, [vmId])
+  const vm = rows[0]
+  if (vm === undefined) throw new CatalogError('NOT_FOUND', `there is no VM ${vmId}`, { vmId })
+  if (vm.gone) throw new CatalogError('CONFLICT', 'the platform no longer lists this VM', { vmId, state: 'gone' })
+  return vm.platform_id
+}
+
+async function vmOfPoint(sql: Sql, restorePointId: string): Promise<{ vm_id: string; platform_id: string }> {
+  const { rows } = await sql.query<{ vm_id: string; platform_id: string }>(
+    `select p.vm_id, v.platform_id from varve.restore_points p join varve.vms v on v.id = p.vm_id where p.id = $1`,
+    [restorePointId],
+  )
+  if (rows[0] === undefined) throw new CatalogError('NOT_FOUND', `there is no restore point ${restorePointId}`, { restorePointId })
+  return rows[0]
 }
 
 /** A run and its idempotency key in one transaction. Its first job follows when there is room for it: dispatch/. */
@@ -80,7 +108,7 @@ async function insertRun(
   kind: RunKind,
   vmId: string,
   platformId: string,
-  options: BackupOptions | RestoreOptions,
+  options: BackupOptions | RestoreOptions | PreviewOptions,
   sourcePointId: string | null,
 ): Promise<string> {
   try {
@@ -101,12 +129,18 @@ export interface RunFilter extends PageRequest {
   readonly active?: boolean
 }
 
+const KIND_IS: Readonly<Record<RunKind, string>> = {
+  backup: `r.kind = 'backup'`,
+  restore: `r.kind = 'restore'`,
+  preview: `r.kind = 'preview'`,
+}
+
 /** Newest first, a page of them. The conditions are written out, so that each has a plan of its own. */
 export async function listRuns(db: Database, filter: RunFilter = {}): Promise<Run[]> {
   const values: unknown[] = [pageLimit(filter.limit, RUNS_LISTED, RUNS_LISTED_MAX)]
   const where = ['true']
   if (filter.vmId !== undefined) where.push(`r.vm_id = $${values.push(filter.vmId)}`)
-  if (filter.kind !== undefined) where.push(`r.kind = '${filter.kind === 'restore' ? 'restore' : 'backup'}'`)
+  if (filter.kind !== undefined) where.push(KIND_IS[filter.kind])
   if (filter.active !== undefined) where.push(`r.ended_at is ${filter.active ? '' : 'not '}null`)
   if (filter.after !== undefined) {
     const [time, id] = placeInTime(filter.after)

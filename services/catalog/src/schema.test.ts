@@ -55,6 +55,7 @@ test('several instances that start at once migrate once', async () => {
     '0008_dispatch',
     '0009_throttle_time',
     '0010_quiet_reports',
+    '0011_previews',
   ])
   expect(await migrate(url, log)).toEqual([])
 })

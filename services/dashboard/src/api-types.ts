@@ -34,9 +34,17 @@ export interface RunImageInfo extends ImageInfo {
   readonly totals: TotalsInfo
 }
 
+/** What a run was expected to do when it was planned. */
+export interface PredictionInfo {
+  readonly of: 'backup' | 'restore'
+  readonly read: number
+  readonly stored: number
+  readonly seconds: number
+}
+
 export interface RunInfo {
   readonly id: string
-  readonly kind: 'backup' | 'restore'
+  readonly kind: 'backup' | 'restore' | 'preview'
   readonly vmId: string
   readonly vmName: string
   readonly state: string
@@ -55,6 +63,8 @@ export interface RunInfo {
   readonly targetPlatformVmId: string | null
   readonly images: readonly RunImageInfo[]
   readonly notes: readonly string[]
+  /** Of a preview: its result. */
+  readonly prediction: PredictionInfo | null
 }
 
 export interface PointImageInfo extends ImageInfo {

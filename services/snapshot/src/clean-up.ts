@@ -24,7 +24,7 @@ async function releaseUnnoted(run: RunForWork, token: string, platform: Platform
   const vmId = run.kind === 'restore' ? run.targetPlatformVmId : run.platformVmId
   if (vmId === null) return
   try {
-    const { id } = await platform.createLease(vmId, run.kind, FIRST_LEASE_SECONDS, signal, token)
+    const { id } = await platform.createLease(vmId, run.kind === 'restore' ? 'restore' : 'backup', FIRST_LEASE_SECONDS, signal, token)
     await platform.releaseLease(id, signal)
   } catch (error) {
     if (!hasCode(error, ...NOTHING_THERE)) throw error

@@ -16,8 +16,7 @@ export async function ensureTracking(
   { platform, catalog }: { readonly platform: PlatformDriver; readonly catalog: Catalog },
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, Tracking>> {
-  const status = await platform.cbtStatus(run.platformVmId, signal)
-  const on = new Set(status.enabled ? status.disks.filter(disk => disk.enabled).map(disk => disk.id) : [])
+  const on = await trackedDisks(run.platformVmId, platform, signal)
   const off = disks.map(disk => disk.id).filter(id => !on.has(id))
   if (enable && off.length > 0) {
     for (const id of off) await catalog.addNote(run.id, enabledNote(id))
@@ -29,6 +28,23 @@ export async function ensureTracking(
     return enable ? 'enabled-now' : 'off'
   }
   return new Map(disks.map(disk => [disk.id, tracking(disk.id)]))
+}
+
+/** The same as a look: what `ensureTracking` would find, and turn on. */
+export async function lookAtTracking(
+  vmId: string,
+  disks: readonly PlatformDisk[],
+  enable: boolean,
+  platform: PlatformDriver,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, Tracking>> {
+  const on = await trackedDisks(vmId, platform, signal)
+  return new Map(disks.map(({ id }) => [id, on.has(id) ? 'on' : enable ? 'enabled-now' : 'off']))
+}
+
+async function trackedDisks(vmId: string, platform: PlatformDriver, signal: AbortSignal): Promise<ReadonlySet<string>> {
+  const status = await platform.cbtStatus(vmId, signal)
+  return new Set(status.enabled ? status.disks.filter(disk => disk.enabled).map(disk => disk.id) : [])
 }
 
 function enabledNote(diskId: string): string {

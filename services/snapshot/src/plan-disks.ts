@@ -37,6 +37,8 @@ export interface PlanContext {
   readonly parent: Parent | null
   readonly blockSize: number
   readonly requested: boolean
+  /** A preview: nothing is changed on the platform for it, tracking stays as it is. */
+  readonly lookOnly?: boolean
   readonly limits?: RangeLimits | undefined
   readonly platform: PlatformDriver
   readonly log: Logger
@@ -72,10 +74,10 @@ async function planDisk(disk: SnapshotDisk, context: PlanContext): Promise<DiskP
   const stored = run.images.find(image => image.diskId === diskId)
   let choice = stored === undefined ? choose(disk, context) : choiceOf(stored)
   // Before anything of this plan is stored: the next backup turns it on again, which starts from what the new disk holds.
-  if (stored === undefined && choice.reason === 'disk-replaced') await stopTracking(diskId, context)
+  if (stored === undefined && choice.reason === 'disk-replaced' && !context.lookOnly) await stopTracking(diskId, context)
   for (;;) {
     try {
-      const ranges = await RangeSpool.fill(rangesFor(choice, diskId, diskSize, context))
+      const ranges = await RangeSpool.fill(rangesFor(choice, diskId, diskSize, context), { diskSize, blockSize: context.blockSize })
       log.info(
         { runId: run.id, diskId, kind: choice.kind, reason: choice.reason, ranges: ranges.ranges, bytes: ranges.bytes },
         'disk planned',
@@ -100,17 +102,24 @@ async function stopTracking(diskId: string, { run, platform, log, signal }: Plan
 }
 
 function choose({ id: diskId, size: diskSize, identity }: SnapshotDisk, context: PlanContext): KindChoice {
-  const { parent, snapshot, blockSize, requested, tracking } = context
-  return chooseKind({
+  const { parent, snapshot, blockSize, requested, lookOnly } = context
+  const tracking = context.tracking.get(diskId) ?? 'off'
+  // The run would turn it on before its snapshot, which then has a checkpoint; as it is, there is nothing to ask.
+  const toCome = lookOnly && tracking === 'enabled-now'
+  const choice = chooseKind({
     diskSize,
     identity,
     blockSize,
-    tracking: tracking.get(diskId) ?? 'off',
-    checkpoint: snapshot.checkpointId,
+    tracking,
+    checkpoint: toCome ? CHECKPOINT_TO_COME : snapshot.checkpointId,
     requested,
     parent: parent && { checkpoint: parent.checkpoint, image: parent.images.get(diskId) ?? null },
   })
+  return toCome && choice.kind === 'full' ? { ...choice, since: null } : choice
 }
+
+/** Any but none: with tracking that is only just on every choice is a full. */
+const CHECKPOINT_TO_COME = 1n
 
 /** The choice that an earlier attempt of this run stored. */
 function choiceOf({ parentImageId, reason, since: stored }: Image): KindChoice {
@@ -119,10 +128,10 @@ function choiceOf({ parentImageId, reason, since: stored }: Image): KindChoice {
   return { ...fullBecause(reason as FullReason), since }
 }
 
-function otherChoice(choice: KindChoice, answer: NoAnswer, { run, snapshot }: PlanContext): KindChoice {
+function otherChoice(choice: KindChoice, answer: NoAnswer, { run, snapshot, lookOnly }: PlanContext): KindChoice {
   const next = afterNoAnswer(choice, answer)
   if (next !== 'reset') return next
-  if (!isAfterReset(run, snapshot)) throw new ResetNeeded()
+  if (!lookOnly && !isAfterReset(run, snapshot)) throw new ResetNeeded()
   // A reset did not help: the disk is read without asking.
   return { ...fullBecause('cbt-expired'), since: null }
 }

@@ -21,7 +21,7 @@ export interface RestoreContext {
 /** What of one disk is to be written. The caller closes the spool. */
 export async function planRestoreDisk(image: PointImage, context: RestoreContext): Promise<PlannedImage> {
   const changed = await changedRanges(image, context)
-  const ranges = changed ?? (await RangeSpool.fill(await allRanges(image, context)))
+  const ranges = changed ?? (await RangeSpool.fill(await allRanges(image, context), image))
   const { run, deps } = context
   deps.log.info(
     { runId: run.id, diskId: image.diskId, differential: changed !== null, ranges: ranges.ranges, bytes: ranges.bytes },
@@ -49,7 +49,7 @@ async function changedRanges(image: PointImage, context: RestoreContext): Promis
   if (now?.size !== diskSize) return because('its size has changed since')
   try {
     const areas = platform.changedAreas({ vmId, diskId, snapshotId: snapshot.id, since: checkpoint, diskSize }, signal)
-    return await RangeSpool.fill(planRanges(areas, image, deps.limits))
+    return await RangeSpool.fill(planRanges(areas, image, deps.limits), image)
   } catch (error) {
     if (hasCode(error, 'CBT_EXPIRED')) return because('changed block tracking has expired since')
     if (hasCode(error, 'CBT_DISABLED')) return because('changed block tracking is off')

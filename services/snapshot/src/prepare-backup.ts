@@ -1,13 +1,15 @@
-import type { BackupOptions } from '@varve/catalog-client'
+import type { BackupOptions, Prediction, RunForWork } from '@varve/catalog-client'
 import { hasCode } from '@varve/errors'
-import { isParentMaterial } from '@varve/planning'
+import { isParentMaterial, withPreview } from '@varve/planning'
 import type { PlatformSnapshot, PlatformVm } from '@varve/platform'
 import { takeAwayIfEnded } from './clean-up.ts'
 import { ensureTracking } from './disk-tracking.ts'
 import { SnapshotError } from './errors.ts'
 import { vmForRun } from './idle-vm.ts'
 import { readParent } from './parent-images.ts'
+import { pastRuns, previewBefore } from './past-runs.ts'
 import { closePlans, type DiskPlan, type PlanContext, planDisks, ResetNeeded } from './plan-disks.ts'
+import { predictBackup, withoutFail } from './predict-backup.ts'
 import { acquireLease } from './run-lease.ts'
 import { resetAndRetake, takeSnapshot } from './run-snapshot.ts'
 import type { SnapshotDeps } from './snapshot-deps.ts'
@@ -49,7 +51,8 @@ export async function prepareBackup(runId: string, deps: SnapshotDeps, signal: A
     const { snapshot, plans } = await snapshotAndPlan(facts, deps)
     try {
       await acquireLease(run, { repeated, signal, vmId: run.platformVmId, type: 'backup', platform, catalog, retryMs: deps.retryMs })
-      await storePlan(run, plannedImages(plans, snapshot, blockSize), { snapshotId: snapshot.id }, catalog)
+      const prediction = await withoutFail(() => predicted(run, plans, deps), run.id, deps)
+      await storePlan(run, plannedImages(plans, snapshot, blockSize), { snapshotId: snapshot.id, prediction }, catalog)
     } finally {
       await closePlans(plans)
     }
@@ -59,6 +62,11 @@ export async function prepareBackup(runId: string, deps: SnapshotDeps, signal: A
     if (!(await isPlannedMeanwhile(runId, deps))) throw error
     log.info({ runId, err: error }, 'another worker prepared the backup')
   }
+}
+
+/** What a preview found out where the plan is the same, else what past runs and the plan tell. */
+async function predicted(run: RunForWork, plans: readonly DiskPlan[], { catalog }: SnapshotDeps): Promise<Prediction> {
+  return withPreview(predictBackup(run.vmId, plans, await pastRuns(run, 'backup', catalog)), await previewBefore(run, catalog))
 }
 
 type Facts = Omit<PlanContext, 'snapshot' | 'disks'> & { readonly vm: PlatformVm }

@@ -1,7 +1,11 @@
-import type { RestoreOptions } from '@varve/catalog-client'
+import type { Prediction, RestoreOptions, RunForWork } from '@varve/catalog-client'
+import { withPreview } from '@varve/planning'
 import { takeAwayIfEnded } from './clean-up.ts'
 import { SnapshotError } from './errors.ts'
+import { previewBefore } from './past-runs.ts'
 import { planRestoreDisk } from './plan-restore-disk.ts'
+import { withoutFail } from './predict-backup.ts'
+import { predictRestore } from './predict-restore.ts'
 import { checkTargetDisks, restoreTarget } from './restore-target.ts'
 import { acquireLease } from './run-lease.ts'
 import type { SnapshotDeps } from './snapshot-deps.ts'
@@ -53,7 +57,8 @@ export async function prepareRestore(runId: string, deps: SnapshotDeps, signal: 
 
     // A differential has its lease, or has lost it: with another one, what was written meanwhile would stay.
     if (!differential) await acquireLease(run, lease)
-    await storePlan(run, plans, { snapshotId: under?.snapshot.id ?? null, leaseId: under?.leaseId }, catalog)
+    const prediction = await withoutFail(() => predicted(run, plans, deps, signal), runId, deps)
+    await storePlan(run, plans, { snapshotId: under?.snapshot.id ?? null, leaseId: under?.leaseId, prediction }, catalog)
     log.info({ runId, restorePointId: point.id, target: vm.id, differential }, 'restore prepared')
   } catch (error) {
     await takeAwayIfEnded(runId, deps, platform, signal)
@@ -62,4 +67,9 @@ export async function prepareRestore(runId: string, deps: SnapshotDeps, signal: 
   } finally {
     await Promise.all(plans.map(plan => plan.ranges.close()))
   }
+}
+
+/** What a preview found out where the plan is the same, else what part of the block map and past runs tell. */
+async function predicted(run: RunForWork, plans: readonly PlannedImage[], deps: SnapshotDeps, signal: AbortSignal): Promise<Prediction> {
+  return withPreview(await predictRestore(run, plans, { whole: false }, deps, signal), await previewBefore(run, deps.catalog))
 }

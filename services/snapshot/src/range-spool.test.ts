@@ -5,6 +5,8 @@ import type { PlannedRange } from '@varve/planning'
 import { expect, test, vi } from 'vitest'
 import { RangeSpool } from './range-spool.ts'
 
+const GEOMETRY = { diskSize: 1024 ** 4, blockSize: 256 * 1024 }
+
 function* manyRanges(count: number, extents: number): Generator<PlannedRange> {
   for (let index = 0; index < count; index++) {
     const list = Array.from({ length: extents }, (_, i) => ({ offset: (index * 1000 + i) * 131_072, length: 65_536 }))
@@ -26,7 +28,7 @@ test('what went in comes out, in order, as often as it is asked for, in batches 
     [30, 1000],
     [3, 20_000],
   ] as const) {
-    const spool = await RangeSpool.fill(manyRanges(count, extents))
+    const spool = await RangeSpool.fill(manyRanges(count, extents), GEOMETRY)
     const batches = await all(spool)
     expect(batches.flat()).toEqual([...manyRanges(count, extents)])
     expect(await all(spool)).toEqual(batches)
@@ -46,8 +48,8 @@ test('a source that fails leaves no file, and a full spool has no name', async (
     yield* manyRanges(5, 1)
     throw new Error('the answer is wrong on its last page')
   }
-  await expect(RangeSpool.fill(failing())).rejects.toThrow('last page')
-  const spool = await RangeSpool.fill(manyRanges(5, 1))
+  await expect(RangeSpool.fill(failing(), GEOMETRY)).rejects.toThrow('last page')
+  const spool = await RangeSpool.fill(manyRanges(5, 1), GEOMETRY)
   expect(await readdir(folder)).toEqual([])
   await spool.close()
   vi.unstubAllEnvs()

@@ -1,7 +1,9 @@
 import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { PlannedRange } from '@varve/planning'
+import { pageBytes } from '@varve/block-map'
+import { blockRuns } from '@varve/cbt'
+import type { DiskGeometry, PlannedRange, RangeVolume } from '@varve/planning'
 
 /** What one call to the catalog may carry: 1000 ranges, and few enough extents to stay below some 400 kB. */
 const BATCH_RANGES = 1000
@@ -14,15 +16,18 @@ const BATCH_EXTENTS = 8192
  */
 export class RangeSpool {
   readonly #file: FileHandle
+  readonly #geometry: DiskGeometry
+  readonly #volumes: RangeVolume[] = []
   #ranges = 0
   #bytes = 0
 
-  private constructor(file: FileHandle) {
+  private constructor(file: FileHandle, geometry: DiskGeometry) {
     this.#file = file
+    this.#geometry = geometry
   }
 
-  static async fill(ranges: AsyncIterable<PlannedRange> | Iterable<PlannedRange>): Promise<RangeSpool> {
-    const spool = new RangeSpool(await openNameless())
+  static async fill(ranges: AsyncIterable<PlannedRange> | Iterable<PlannedRange>, geometry: DiskGeometry): Promise<RangeSpool> {
+    const spool = new RangeSpool(await openNameless(), geometry)
     try {
       for await (const batch of inBatches(ranges)) await spool.#add(batch)
       return spool
@@ -40,6 +45,11 @@ export class RangeSpool {
     return this.#bytes
   }
 
+  /** Of each range, in order: the whole blocks that its extents touch, and the pages. */
+  get volumes(): readonly RangeVolume[] {
+    return this.#volumes
+  }
+
   /** The batches in which they are stored. */
   async *batches(): AsyncGenerator<readonly PlannedRange[]> {
     for await (const line of this.#file.readLines({ start: 0, autoClose: false })) yield JSON.parse(line) as PlannedRange[]
@@ -51,9 +61,26 @@ export class RangeSpool {
 
   async #add(batch: readonly PlannedRange[]): Promise<void> {
     this.#ranges += batch.length
-    for (const { bytes } of batch) this.#bytes += bytes
+    for (const range of batch) {
+      this.#bytes += range.bytes
+      this.#volumes.push(volumeOf(range, this.#geometry))
+    }
     await this.#file.writeFile(`${JSON.stringify(batch)}\n`)
   }
+}
+
+function volumeOf({ extents }: PlannedRange, geometry: DiskGeometry): RangeVolume {
+  const perPage = pageBytes(geometry.blockSize)
+  let read = 0
+  let pages = 0
+  let next = 0
+  for (const { offset, length } of blockRuns(extents, geometry)) {
+    read += length
+    const last = Math.floor((offset + length - 1) / perPage)
+    pages += Math.max(0, last - Math.max(next, Math.floor(offset / perPage)) + 1)
+    next = Math.max(next, last + 1)
+  }
+  return { read, pages }
 }
 
 async function openNameless(): Promise<FileHandle> {

@@ -7,6 +7,7 @@ import { Closer, type Logger, type Metrics, sleep } from '@varve/runtime'
 import { finishRun } from './finish-run.ts'
 import { syncInventory } from './inventory.ts'
 import { prepareBackup } from './prepare-backup.ts'
+import { preparePreview } from './prepare-preview.ts'
 import { prepareRestore } from './prepare-restore.ts'
 import type { ReadBackLimit } from './read-back.ts'
 import { renewLeases } from './renew-leases.ts'
@@ -36,17 +37,18 @@ export interface SnapshotServiceDeps {
   readonly inventorySeconds?: number
 }
 
-type Step = 'prepare-backup' | 'seal-restore-point' | 'prepare-restore' | 'finish-run'
+type Step = 'prepare-backup' | 'seal-restore-point' | 'prepare-restore' | 'prepare-preview' | 'finish-run'
 type StepHandler = (job: Job<Step>, signal: AbortSignal) => Promise<void>
 type Story = (runId: string, deps: SnapshotDeps, signal: AbortSignal) => Promise<void>
 
 const STORIES: Readonly<Record<Exclude<Step, 'finish-run'>, Story>> = {
   'prepare-backup': prepareBackup,
   'prepare-restore': prepareRestore,
+  'prepare-preview': preparePreview,
   'seal-restore-point': sealRestorePoint,
 }
 
-/** Work on the four steps around the copying, renew leases, and keep the list of VMs fresh, until closed. Closes none of its dependencies. */
+/** Work on the steps around the copying, renew leases, and keep the list of VMs fresh, until closed. Closes none of its dependencies. */
 export async function startSnapshotService(given: SnapshotServiceDeps): Promise<{ close(): Promise<void> }> {
   const { catalog, queue, repository, log, concurrency = 4 } = given
   const platforms = new Platforms(catalog, given.openPlatform)

@@ -1,4 +1,4 @@
-import { type Catalog, CatalogError, type Image, type NewImage, type RunForWork } from '@varve/catalog-client'
+import { type Catalog, CatalogError, type Image, type NewImage, type Prediction, type RunForWork } from '@varve/catalog-client'
 import { hasCode } from '@varve/errors'
 import type { RangeSpool } from './range-spool.ts'
 import type { SnapshotDeps } from './snapshot-deps.ts'
@@ -12,6 +12,7 @@ export interface PlannedImage {
 export interface PlannedUnder {
   readonly snapshotId: string | null
   readonly leaseId?: string | undefined
+  readonly prediction?: Prediction | undefined
 }
 
 /**
@@ -23,7 +24,7 @@ export interface PlannedUnder {
 export async function storePlan(
   run: RunForWork,
   plan: readonly PlannedImage[],
-  { snapshotId, leaseId }: PlannedUnder,
+  { snapshotId, leaseId, prediction }: PlannedUnder,
   catalog: Catalog,
 ): Promise<void> {
   try {
@@ -47,7 +48,8 @@ export async function storePlan(
       }
       made.push({ imageId: stored.id, ranges: ranges.ranges })
     }
-    await catalog.planned(run.id, { snapshotId, ...(leaseId === undefined ? {} : { leaseId }), images: made })
+    const more = { ...(leaseId === undefined ? {} : { leaseId }), ...(prediction === undefined ? {} : { prediction }) }
+    await catalog.planned(run.id, { snapshotId, ...more, images: made })
   } catch (error) {
     if (hasCode(error, 'PLAN_CHANGED')) await catalog.dropPlan(run.id, snapshotId)
     throw error

@@ -5,6 +5,7 @@ import { CliError } from '../errors.ts'
 import { findPoint } from '../lookup.ts'
 import type { Session } from '../session.ts'
 import { followRuns, JSON_OPTION, NO_WAIT_OPTION, PRIORITY_OPTION, tellStarted } from './follow-runs.ts'
+import { DRY_RUN_OPTION, showPreviews } from './previews.ts'
 
 interface Options {
   readonly to: 'new-vm' | 'original'
@@ -12,6 +13,7 @@ interface Options {
   readonly name?: string
   readonly powerOn?: true
   readonly onDamage: 'fail' | 'continue'
+  readonly dryRun?: true
   readonly priority?: 'low' | 'normal' | 'high'
   readonly wait: boolean
   readonly json?: true
@@ -36,6 +38,7 @@ export function restoreCommand(program: Command, session: Session): void {
         .choices(['fail', 'continue'])
         .default('fail'),
     )
+    .addOption(DRY_RUN_OPTION)
     .addOption(PRIORITY_OPTION)
     .addOption(NO_WAIT_OPTION)
     .addOption(JSON_OPTION)
@@ -46,16 +49,20 @@ Examples:
   varve restore files-1                               the newest point of files-1, to a new VM
   varve points files-1                                which points are there?
   varve restore 3fa85f64 --name files-1-monday --power-on
-  varve restore 3fa85f64 --to original --differential`,
+  varve restore 3fa85f64 --to original --differential
+  varve restore files-1 --dry-run                     what would it read, take and cost?`,
     )
     .action(async (text: string, options: Options) => {
       if (options.differential && options.to !== 'original') throw new CliError('USAGE', '--differential needs --to original')
       if (options.name !== undefined && options.to === 'original') throw new CliError('USAGE', '--name is for --to new-vm')
       const api = session.api()
       const point = await findPoint(api, text)
+      const reads = { target: options.to, ...(options.differential ? { differential: true } : {}) }
+      if (options.dryRun) {
+        return showPreviews(session, [{ path: `/v1/restore-points/${point.id}/restores`, body: reads }], options.json === true)
+      }
       const body = {
-        target: options.to,
-        ...(options.differential ? { differential: true } : {}),
+        ...reads,
         ...(options.name === undefined ? {} : { name: options.name }),
         ...(options.powerOn ? { powerOn: true } : {}),
         ...(options.onDamage === 'fail' ? {} : { onDamage: options.onDamage }),

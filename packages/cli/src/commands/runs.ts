@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import type { Items, RunInfo } from '../api-types.ts'
+import { comparedText } from '../cost-words.ts'
 import { findRun, findVm } from '../lookup.ts'
 import type { Session } from '../session.ts'
 import { formatTable } from '../table.ts'
@@ -30,7 +31,7 @@ export function runsCommand(program: Command, session: Session): void {
       `
 Examples:
   varve runs --active
-  varve runs 3fa85f64             what it did, disk by disk, and why a disk was read in full
+  varve runs 3fa85f64             what it did, disk by disk, why a disk was read in full, and what was expected of it
   varve runs 3fa85f64 --follow    wait for it`,
     )
     .action(async (text: string | undefined, options: Options) => {
@@ -39,6 +40,8 @@ Examples:
       if (options.follow) return followRuns(session, [run], options.json === true)
       if (options.json) return session.print(JSON.stringify(run, null, 2))
       session.print(run.endedAt === null ? progressLine(run) : summary(run))
+      const compared = comparedText(run)
+      if (compared !== '') session.print(`\n${compared}`)
       if (run.state === 'failed') session.print(`  ${run.reason}: ${run.message}${run.help === null ? '' : `\n  ${run.help}`}`)
     })
 
@@ -111,6 +114,7 @@ async function listRuns(session: Session, options: Options): Promise<void> {
 }
 
 function kindOf(run: RunInfo): string {
+  if (run.kind === 'preview') return run.prediction === null ? run.kind : `preview (${run.prediction.of})`
   if (run.kind === 'restore' || run.images.length === 0) return run.kind
   const kinds = new Set(run.images.map(({ kind }) => kind))
   return kinds.size > 1 ? 'mixed' : (run.images[0]?.kind ?? run.kind)

@@ -1,6 +1,16 @@
-import { PRIORITIES, type Priority, RANGE_TIMES, type RangeTime, RUN_STATES, type RunState } from '@varve/catalog-client'
+import {
+  PRIORITIES,
+  type Priority,
+  RANGE_TIMES,
+  type RangeTime,
+  RUN_KINDS,
+  RUN_STATES,
+  type RunKind,
+  type RunState,
+} from '@varve/catalog-client'
 import { type Static, Type } from '@varve/runtime'
 import { Bytes, Id, nullable, pageQuery, Time } from './common.ts'
+import { ActualSchema, PredictionSchema } from './cost.ts'
 
 const Totals = Type.Object(
   {
@@ -68,6 +78,18 @@ export const RestoreBody = Type.Object(
   },
 )
 
+export const PreviewQuery = Type.Object(
+  {
+    wait: Type.Integer({
+      minimum: 0,
+      maximum: 60,
+      default: 20,
+      description: 'Seconds to wait for the preview. It answers 200 once it has ended, 202 when it takes longer.',
+    }),
+  },
+  { additionalProperties: false },
+)
+
 const ImageSchema = Type.Object({
   id: Id,
   diskId: Type.String({ examples: ['virtio0'] }),
@@ -83,7 +105,9 @@ const ImageSchema = Type.Object({
 export const RunSchema = Type.Object(
   {
     id: Id,
-    kind: Type.Union([Type.Literal('backup'), Type.Literal('restore')]),
+    kind: Type.Unsafe<RunKind>(
+      Type.Enum([...RUN_KINDS], { description: '`preview`: of a backup or a restore; plans it and copies nothing' }),
+    ),
     vmId: Id,
     vmName: Type.String(),
     platformId: Id,
@@ -118,15 +142,17 @@ export const RunSchema = Type.Object(
     targetPlatformVmId: nullable(Type.String({ description: 'Restore: the VM it writes to, as the platform names it' })),
     images: Type.Array(ImageSchema, { description: 'One per disk' }),
     notes: Type.Array(Type.String(), { description: 'Warnings: disks left out, damage, CBT turned on' }),
+    prediction: nullable(PredictionSchema),
+    actual: nullable(ActualSchema),
   },
-  { $id: 'Run', title: 'Run', description: 'One attempt at a backup or a restore.' },
+  { $id: 'Run', title: 'Run', description: 'One attempt at a backup or a restore, or a preview of one.' },
 )
 export type RunAnswer = Static<typeof RunSchema>
 
 export const RunsQuery = Type.Object(
   {
     vmId: Type.Optional(Id),
-    kind: Type.Optional(Type.Union([Type.Literal('backup'), Type.Literal('restore')])),
+    kind: Type.Optional(Type.Unsafe<RunKind>(Type.Enum([...RUN_KINDS]))),
     active: Type.Optional(Type.Boolean({ description: 'true: only runs that have not ended; false: only those that have' })),
     ...pageQuery(50, 500),
   },

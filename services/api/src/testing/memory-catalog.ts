@@ -14,6 +14,8 @@ import {
   type Platform,
   type PlatformLimits,
   type PlatformWithCredentials,
+  type PreviewOptions,
+  type Prices,
   placeAfter,
   type RestoreOptions,
   type RestorePoint,
@@ -42,6 +44,7 @@ export class MemoryCatalog {
   readonly runs = new Map<string, Run>()
   readonly points = new Map<string, RestorePoint>()
   readonly checks = new Map<string, CheckWithFindings>()
+  prices: Prices | null = null
   readonly #keys = new Map<string, { request: string; runId: string }>()
   #told: (runId: string) => void = () => {}
   /** Called with each new run. */
@@ -116,7 +119,27 @@ export class MemoryCatalog {
     const point = found(this.points, pointId, 'restore point')
     return this.#createRun('restore', point.vmId, options, point.id, key)
   }
-  #createRun(kind: RunKind, vmId: string, options: BackupOptions | RestoreOptions, pointId: string | null, key?: string): Run {
+  async createBackupPreview(vmId: string, options: BackupOptions, key?: string): Promise<Run> {
+    return this.#createRun('preview', found(this.vms, vmId, 'VM').id, { ...options, of: 'backup' }, null, key)
+  }
+  async createRestorePreview(pointId: string, options: RestoreOptions, key?: string): Promise<Run> {
+    const point = found(this.points, pointId, 'restore point')
+    return this.#createRun('preview', point.vmId, { ...options, of: 'restore' }, point.id, key)
+  }
+  async getPrices(): Promise<Prices | null> {
+    return this.prices
+  }
+  async setPrices(prices: Prices | null): Promise<void> {
+    this.prices = prices
+    for (const [id, run] of this.runs) this.runs.set(id, { ...run, prices })
+  }
+  #createRun(
+    kind: RunKind,
+    vmId: string,
+    options: BackupOptions | RestoreOptions | PreviewOptions,
+    pointId: string | null,
+    key?: string,
+  ): Run {
     const request = JSON.stringify([kind, vmId, options, pointId])
     const known = key === undefined ? undefined : this.#keys.get(key)
     if (known !== undefined) {
@@ -144,10 +167,15 @@ export class MemoryCatalog {
       bottleneck: null,
       createdAt: new Date().toISOString(),
       startedAt: null,
+      plannedAt: null,
+      copiedAt: null,
       endedAt: null,
       restorePointId: pointId,
       targetPlatformVmId: null,
       images: [],
+      objects: 0,
+      prediction: null,
+      prices: this.prices,
       notes: [],
     }
     this.runs.set(run.id, run)

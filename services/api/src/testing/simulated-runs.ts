@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { type Check, ENDED_STATES, type Finding, type Image, type RestorePoint, type Run, type RunTotals } from '@varve/catalog-client'
+import { predictionOf } from '@varve/planning'
 import type { MemoryCatalog } from './memory-catalog.ts'
 
 /** Stored bytes are this share of those read: a plausible look of compression. */
@@ -56,6 +57,7 @@ function stepOf(memory: MemoryCatalog, run: Run, tick: number, ticks: number): P
     const message = 'the platform says that another task holds the VM'
     return { state: 'failed', outcome: 'failed', reason: 'LEASE_OCCUPIED', message, endedAt: now }
   }
+  if (run.kind === 'preview') return { state: 'succeeded', outcome: 'succeeded', endedAt: now, prediction: foretold(memory, run) }
   if (tick === 2 && run.kind === 'restore') {
     // The real planning gives a restore the images that it writes, without reasons.
     return { state: 'copying', targetPlatformVmId: 'vm-restored', ...copied(memory, run, 0) }
@@ -64,6 +66,24 @@ function stepOf(memory: MemoryCatalog, run: Run, tick: number, ticks: number): P
   const part = endless ? 0.42 + tick / 10_000 : (tick - 2) / ticks
   if (part < 1) return { state: 'copying', ...copied(memory, run, part) }
   return { ...copied(memory, run, 1), ...ended(memory, run, now) }
+}
+
+function foretold(memory: MemoryCatalog, run: Run): Run['prediction'] {
+  const { of } = run.options as { of: 'backup' | 'restore' }
+  const disks = firstImages(memory, run).map(({ diskId, diskSize, kind, totals: { planned } }) => ({
+    diskId,
+    diskSize,
+    kind,
+    reason: kind === 'full' && of === 'backup' ? ('first' as const) : null,
+    planned,
+    read: planned,
+    exact: true,
+    stored: of === 'backup' ? Math.floor(planned * COMPRESSED) : 0,
+    storedBasis: { from: 'vm', runs: 2 } as const,
+    puts: of === 'backup' ? 12 : 0,
+    gets: 7,
+  }))
+  return predictionOf(of, disks, { seconds: 42.5, basis: { from: 'vm', runs: 2 } })
 }
 
 function copied(memory: MemoryCatalog, run: Run, part: number): Pick<Run, 'images' | 'totals'> {

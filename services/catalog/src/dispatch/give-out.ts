@@ -63,5 +63,7 @@ export async function queueAgain(sql: Sql, rangeIds: readonly string[], extra: b
 
 /** SQL for the job of a run's kind. */
 function jobOf(jobs: Readonly<Record<RunKind, string>>, kind: string): string {
-  return `case ${kind} when 'backup' then '${jobs.backup}' else '${jobs.restore}' end`
+  return `case ${kind} ${Object.entries(jobs)
+    .map(([name, job]) => `when '${name}' then '${job}'`)
+    .join(' ')} end`
 }

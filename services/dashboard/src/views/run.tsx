@@ -27,9 +27,11 @@ export function RunView({ id }: { id: string }) {
   return <Run run={run} />
 }
 
+const WORDS = { backup: 'Backup', restore: 'Restore', preview: 'Preview' } as const
+
 function Run({ run }: { run: RunInfo }) {
   const now = useNow(1000)
-  const word = run.kind === 'backup' ? 'Backup' : 'Restore'
+  const word = WORDS[run.kind]
   const active = run.endedAt === null
   return (
     <>
@@ -48,7 +50,8 @@ function Run({ run }: { run: RunInfo }) {
         {active ? '' : `${word} of ${run.vmName} ${run.state}`}
       </div>
       {run.reason === null ? null : <Trouble code={run.reason} message={run.message ?? ''} help={run.help} />}
-      {active || run.images.length > 0 ? <Figures run={run} elapsed={took(run, now)} /> : null}
+      {run.kind !== 'preview' && (active || run.images.length > 0) ? <Figures run={run} elapsed={took(run, now)} /> : null}
+      {run.prediction === null ? null : <Expected {...run.prediction} />}
       {run.notes.length === 0 ? null : (
         <section aria-labelledby="notes">
           <h2 id="notes">Notes</h2>
@@ -86,10 +89,12 @@ const BOTTLENECKS = {
 
 const BACKUP_STEPS = ['queued', 'preparing', 'copying', 'sealing', 'finishing']
 const RESTORE_STEPS = ['queued', 'preparing', 'copying', 'finishing']
+const PREVIEW_STEPS = ['queued', 'preparing', 'finishing']
+const STEPS = { backup: BACKUP_STEPS, restore: RESTORE_STEPS, preview: PREVIEW_STEPS } as const
 
 function Steps({ run }: { run: RunInfo }) {
   if (run.endedAt !== null) return null
-  const steps = run.kind === 'backup' ? BACKUP_STEPS : RESTORE_STEPS
+  const steps = STEPS[run.kind]
   const at = steps.indexOf(run.state)
   return (
     <ol class="steps" aria-label="Steps of this run">
@@ -121,6 +126,24 @@ function Figures({ run, elapsed }: { run: RunInfo; elapsed: string }) {
     [backup ? 'zero, not stored' : 'left as holes', bytes(totals.zero)],
     ...(run.bottleneck === null ? [] : ([['waited most for', BOTTLENECKS[run.bottleneck]]] as [string, string][])),
     ...(run.targetPlatformVmId === null ? [] : ([['VM on the platform', run.targetPlatformVmId]] as [string, string][])),
+  ]
+  return (
+    <dl class="tiles">
+      {figures.map(([label, value]) => (
+        <div key={label}>
+          <dt>{label}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  )
+}
+
+function Expected({ of, read, stored, seconds: time }: NonNullable<RunInfo['prediction']>) {
+  const figures: [string, string][] = [
+    ['expected to read', bytes(read)],
+    ...(of === 'backup' ? ([['expected to store', bytes(stored)]] as [string, string][]) : []),
+    ['expected to take', seconds(time)],
   ]
   return (
     <dl class="tiles">

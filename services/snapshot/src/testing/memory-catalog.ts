@@ -52,10 +52,15 @@ export class MemoryCatalog {
       bottleneck: null,
       createdAt: '2026-01-01T00:00:00.000Z',
       startedAt: null,
+      plannedAt: null,
+      copiedAt: null,
       endedAt: null,
       restorePointId: null,
       targetPlatformVmId: null,
       images: [],
+      objects: 0,
+      prediction: null,
+      prices: null,
       notes: [],
       resources: { snapshotName: null, snapshotId: null, leaseId: null, leaseToken: null, createdVmId: null },
       checkpointId: null,
@@ -138,7 +143,7 @@ export class MemoryCatalog {
     }
   }
 
-  async planned(_id: string, { snapshotId, leaseId, images }: MadePlan = {}): Promise<void> {
+  async planned(_id: string, { snapshotId, leaseId, images, prediction }: MadePlan = {}): Promise<void> {
     this.#expectSnapshot(snapshotId)
     if (this.run.state === 'copying') return
     this.#expect('preparing')
@@ -146,7 +151,8 @@ export class MemoryCatalog {
     const stored = this.run.images.map(({ id }) => [id, [...this.ranges.values()].filter(({ imageId }) => imageId === id).length])
     const given = images?.map(({ imageId, ranges }) => [imageId, ranges])
     if (given !== undefined && !isDeepStrictEqual(stored, given)) throw this.#changed()
-    this.#set({ state: 'copying' })
+    if (this.run.kind === 'preview') this.#set({ state: 'finishing', outcome: 'succeeded', prediction: prediction ?? null })
+    else this.#set({ state: 'copying', prediction: prediction ?? null })
   }
 
   async dropPlan(_id: string, snapshotId: string | null): Promise<void> {
@@ -186,8 +192,8 @@ export class MemoryCatalog {
     return this.parent
   }
 
-  async listRuns(): Promise<readonly Run[]> {
-    return [this.run, ...this.lastRuns]
+  async listRuns({ kind }: { kind?: Run['kind'] } = {}): Promise<readonly Run[]> {
+    return [this.run, ...this.lastRuns].filter(run => kind === undefined || run.kind === kind)
   }
 
   async getPoint(): Promise<RestorePoint> {
