@@ -1,11 +1,12 @@
-import { randomUUID } from 'node:crypto'
 import type { Run } from '@varve/catalog-client'
 import { type DoneRanges, doneAgain, doneRanges } from './done-ranges.ts'
 import type { Fault, Injection } from './fault.ts'
 import { armPoint, isRestore, type Point } from './points.ts'
 import type { Random } from './random.ts'
+import { lookAtRestored, restoreTarget, startRestore } from './restores.ts'
+import { endOf } from './run-end.ts'
 import { type KnownPoint, knownPoint } from './stored-points.ts'
-import { differenceOfVm, type GuestVm, type VmTruth } from './vm.ts'
+import type { GuestVm, VmTruth } from './vm.ts'
 import { problemsOf } from './whole.ts'
 import type { World } from './world.ts'
 
@@ -31,7 +32,9 @@ export async function injectOnce(world: World, vm: GuestVm, fault: Fault, point:
   const problems: string[] = []
   const randomMs = random.below(RUN_MS)
   const source = isRestore(point) ? lastPointOf(world, vm) : undefined
-  if (source === undefined) await vm.change(random)
+  const target = restoreTarget(point, random)
+  // Before a backup, and so that a restore over the VM has something to undo.
+  if (source === undefined || target !== 'new-vm') await vm.change(random)
   const armed = await armPoint(world, point, randomMs)
   let held = true
   const release = async (): Promise<void> => {
@@ -44,7 +47,7 @@ export async function injectOnce(world: World, vm: GuestVm, fault: Fault, point:
   let struck: number
   let done: DoneRanges
   try {
-    run = await startRun(world, vm, source, random)
+    run = source === undefined ? await startBackup(world, vm, random) : await startRestore(world, vm, source, target)
     await reach(world, run, point, armed.reached)
     struck = Date.now()
     const injection: Injection = { world, vm, run, point, random }
@@ -68,7 +71,7 @@ export async function injectOnce(world: World, vm: GuestVm, fault: Fault, point:
   problems.push(...(await doneAgain(world, run.id, done)))
   const touched: KnownPoint[] = []
   if (source !== undefined) {
-    problems.push(...(await lookAtRestored(world, run, source)))
+    problems.push(...(await lookAtRestored(world, vm, run, source, target)))
   } else if (run.restorePointId !== null) {
     const sealed = await knownPoint(world, run.restorePointId, truth)
     world.points.push(sealed)
@@ -85,10 +88,8 @@ function lastPointOf(world: World, vm: GuestVm): KnownPoint {
 }
 
 /** A backup in full or not, as the dice say: both have a range in every page. */
-function startRun(world: World, vm: GuestVm, source: KnownPoint | undefined, random: Random): Promise<Run> {
-  if (source === undefined) return world.api<Run>('POST', `/v1/vms/${vm.vmId}/backups`, { full: random.next() < 0.5 })
-  const name = `restored-${randomUUID().slice(0, 8)}`
-  return world.api<Run>('POST', `/v1/restore-points/${source.id}/restores`, { target: 'new-vm', name, powerOn: true })
+function startBackup(world: World, vm: GuestVm, random: Random): Promise<Run> {
+  return world.api<Run>('POST', `/v1/vms/${vm.vmId}/backups`, { full: random.next() < 0.5 })
 }
 
 async function reach(world: World, { id }: Run, point: Point, reached: (run: Run) => Promise<boolean>): Promise<void> {
@@ -99,30 +100,4 @@ async function reach(world: World, { id }: Run, point: Point, reached: (run: Run
       throw new Error(`the run ended (${now.state} ${now.reason}) before it came to ${point}`)
     if (Date.now() > deadline) throw new Error(`the run never came to ${point}: ${JSON.stringify(now)}`)
   }
-}
-
-/** The api may be away meanwhile. */
-export async function endOf(world: World, run: Run, limitMs: number): Promise<Run> {
-  let last: Run = run
-  for (const deadline = Date.now() + limitMs; ; await new Promise(resolve => setTimeout(resolve, 50))) {
-    last = await world.api<Run>('GET', `/v1/runs/${run.id}`).catch(() => last)
-    if (last.endedAt !== null) return last
-    if (Date.now() > deadline)
-      throw new Error(`run ${run.id} is still ${last.state} ${limitMs} ms after the injection: ${JSON.stringify(last)}`)
-  }
-}
-
-/** The VM that came of a restore is as the point was; it is taken away. One that did not succeed leaves none. */
-async function lookAtRestored(world: World, run: Run, source: KnownPoint): Promise<string[]> {
-  const problems: string[] = []
-  if (run.state === 'succeeded' && run.targetPlatformVmId !== null) {
-    const wrong = await differenceOfVm(world, run.targetPlatformVmId, source.truth)
-    if (wrong !== null) problems.push(`the restored VM: ${wrong}`)
-    await world.driver.power(run.targetPlatformVmId, 'off')
-    await world.driver.deleteVm(run.targetPlatformVmId)
-  }
-  for await (const { name } of world.driver.listVms()) {
-    if (name.startsWith('restored-')) problems.push(`leak on the platform: VM ${name}`)
-  }
-  return problems
 }

@@ -8,10 +8,11 @@ export type Truth = ReadonlyMap<number, string>
 /** Recorded truth of a disk that is written granule by granule. */
 export class Twin {
   readonly size: number
-  readonly #granules = new Map<number, string>()
+  readonly #granules: Map<number, string>
 
-  constructor(size: number) {
+  constructor(size: number, granules: Truth = new Map()) {
     this.size = size
+    this.#granules = new Map(granules)
   }
 
   set(granule: number, seed: string): void {

@@ -26,6 +26,8 @@ export interface GuestVm {
   change(random: Random): Promise<void>
   /** Another, empty disk comes in the place of one; the platform goes on tracking as if it were the same. */
   replaceDisk(diskId: string): Promise<void>
+  /** Its disks hold this: they were restored. */
+  isAgain(truth: VmTruth): void
 }
 
 export async function makeVm(world: World, name: string): Promise<GuestVm> {
@@ -72,6 +74,9 @@ export async function makeVm(world: World, name: string): Promise<GuestVm> {
     async replaceDisk(diskId) {
       await world.platformCall('POST', '/varve-test/replace-disk', { vm_id: platformVmId, disk_id: diskId })
       twins.set(diskId, new Twin(DISK_SIZE))
+    },
+    isAgain(truth) {
+      for (const [diskId, granules] of truth) twins.set(diskId, new Twin(DISK_SIZE, granules))
     },
     change: random =>
       write(page => [

@@ -1,7 +1,7 @@
 import type { Run } from '@varve/catalog-client'
 import { type Fault, type Injection, SUCCEEDS } from '../driver/fault.ts'
+import { endOf } from '../driver/run-end.ts'
 import { knownPoint } from '../driver/stored-points.ts'
-import { endOf } from '../driver/story.ts'
 import { type GuestVm, makeVm, type VmTruth } from '../driver/vm.ts'
 import { problemsOf } from '../driver/whole.ts'
 import type { World, WorldOptions } from '../driver/world.ts'

@@ -1,6 +1,6 @@
 import type { Run } from '@varve/catalog-client'
 import { type Fault, SUCCEEDS } from '../driver/fault.ts'
-import { endOf } from '../driver/story.ts'
+import { endOf } from '../driver/run-end.ts'
 import { makeVm } from '../driver/vm.ts'
 
 const LIMIT_MS = 120_000
