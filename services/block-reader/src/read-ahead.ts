@@ -1,6 +1,7 @@
 import { blockRuns, type Extent } from '@varve/cbt'
 import type { NbdClient, ReadPiece } from '@varve/nbd'
 import type { Throttle } from '@varve/range-worker'
+import { KeptBuffers } from '@varve/repository'
 import { splitByAllocation } from './allocation.ts'
 import { cutIntoSpans, type DiskGeometry } from './block-spans.ts'
 
@@ -14,6 +15,11 @@ export interface Span extends Extent {
   readonly pieces: readonly ReadPiece[] | undefined
 }
 
+/** For the `buffers` of `readAhead`: as many as one of them has under way. */
+export function spanBuffers(): KeptBuffers {
+  return new KeptBuffers(DEPTH)
+}
+
 /** How reads are paced, until when, and where the time goes, ms. */
 export interface Pace {
   readonly throttle: Pick<Throttle, 'admit'>
@@ -25,14 +31,15 @@ export interface Pace {
  * Read the blocks that the extents touch, in order, several reads under way. A read that the limit of the connection holds back counts as `throttle`
  * until it is sent, and as `source` from then on.
  *
- * The bytes of a span are good until the next one is asked for: then their buffer is read into again. New buffers for each read cost
- * three times the processor time and leave the collector hundreds of MiB behind.
+ * The bytes of a span are good until the next one is asked for: then their buffer is read into again, or kept in `buffers` for the next
+ * range. New buffers for each read cost three times the processor time and leave the collector hundreds of MiB behind.
  */
 export async function* readAhead(
   extents: readonly Extent[],
   geometry: DiskGeometry,
   source: Pick<NbdClient, 'read' | 'blockStatus' | 'blockStatusAvailable'>,
   { throttle, signal, waited }: Pace,
+  buffers = spanBuffers(),
 ): AsyncGenerator<Span> {
   const window: {
     readonly span: Extent
@@ -41,7 +48,6 @@ export async function* readAhead(
     readonly reading: Promise<readonly ReadPiece[]> | undefined
   }[] = []
   const spanBytes = Math.max(SPAN_BYTES, geometry.blockSize)
-  const free: Buffer[] = []
   const wait = async <T>(promise: Promise<T>, what: keyof Pace['waited']): Promise<T> => {
     const started = performance.now()
     try {
@@ -54,12 +60,13 @@ export async function* readAhead(
     const { span, buffer, held, reading } = window.shift()!
     if (held !== undefined) await wait(held, 'throttle')
     yield { ...span, pieces: reading && (await wait(reading, 'source')) }
-    if (buffer !== undefined) free.push(buffer)
+    // Not reached after a failure, or when the iteration was left: what is under way may still be written to.
+    if (buffer !== undefined) buffers.giveBack(buffer)
   }
   for (const run of blockRuns(extents, geometry)) {
     for await (const part of splitByAllocation(run, source, geometry)) {
       for (const span of part.zero ? [part] : cutIntoSpans(part, geometry.blockSize, SPAN_BYTES)) {
-        const buffer = part.zero ? undefined : (free.pop() ?? Buffer.allocUnsafeSlow(spanBytes))
+        const buffer = part.zero ? undefined : buffers.take(spanBytes)
         const held = buffer && throttle.admit(span.length, signal)
         const read = () => buffer && source.read(span.offset, span.length, buffer.subarray(0, span.length))
         const reading = held === undefined ? read() : held.then(() => read()!)
