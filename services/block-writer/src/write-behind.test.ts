@@ -45,7 +45,7 @@ test('what is under way keeps its bytes; ranges after each other write from the 
     for (let ended = 0; !done; await turn()) {
       const open = writes.slice(ended)
       for (const { bytes, copy } of open) expect(copy.equals(bytes)).toBe(true)
-      if (open.length < 8 && writes.length < 20) continue
+      if (open.length < 5 && writes.length < 20) continue
       // The newest first: order is nobody's promise.
       for (const write of open.reverse()) write.end()
       ended = writes.length
@@ -54,7 +54,7 @@ test('what is under way keeps its bytes; ranges after each other write from the 
     expect(writes.map(({ offset }) => offset / LENGTH)).toEqual(Array.from({ length: 20 }, (_, at) => at))
     for (const { bytes } of writes) seen.add(bytes.buffer)
   }
-  expect(seen.size).toBeLessThanOrEqual(9)
+  expect(seen.size).toBeLessThanOrEqual(6)
 })
 
 test('the buffer of a write that failed is not used again: its connection may still read it', async () => {

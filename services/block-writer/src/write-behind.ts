@@ -4,8 +4,8 @@ import { KeptBuffers } from '@varve/repository'
 
 /** Neighbouring blocks travel together up to this many bytes. */
 const MOST_BYTES = 2 * 1024 * 1024
-/** Writes under way at the same time. */
-const DEPTH = 8
+/** Writes under way at the same time: 12 MiB in memory with the open one, and still 500 MB/s where an answer takes 20 ms. */
+const DEPTH = 5
 /** Zeros carry no bytes, but a server may take its time over them; below the stall limit of the connection. */
 const MOST_ZEROS = 256 * 1024 * 1024
 
