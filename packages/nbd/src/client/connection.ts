@@ -5,6 +5,7 @@ import { type OpenRequest, ReplyReader } from '../codec/reply-reader.ts'
 import { encodeRequest } from '../codec/request.ts'
 import { NBD_CMD_DISC } from '../constants.ts'
 import { NbdError, protocolError } from '../errors.ts'
+import { writeSingly } from '../write-singly.ts'
 import type { NbdAddress } from './nbd-client.ts'
 import { type OnRead, receiveDirectly } from './receive-directly.ts'
 import { startTls, type Trust, tlsFailure } from './start-tls.ts'
@@ -84,6 +85,7 @@ export class Connection {
         // What came unprotected may be anybody's: it must not be taken for something the server said over TLS.
         if (stream !== undefined || runner.buffered > 0) throw protocolError('the server sent plain bytes after it agreed to TLS')
         const tls = startTls(socket, trust!)
+        writeSingly(tls)
         stream = tls
         tls.on('secureConnect', () =>
           guarded(() => {
