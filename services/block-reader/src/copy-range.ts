@@ -60,10 +60,11 @@ export async function copyRange(
   const newId = objectIds(task.attemptId)
   const packs = repository.packWriter(newId, { signal })
   const counts = { read: 0, unchanged: 0, zero: 0 }
+  const joined = Buffer.allocUnsafe(task.blockSize)
   try {
     for await (const span of readAhead(pages.toRead(task.extents), task, source, { throttle, signal, waited }, buffers)) {
       signal.throwIfAborted()
-      await copySpan(span, { task, pages, packs, counts })
+      await copySpan(span, { task, pages, packs, counts, joined })
       onProgress?.({ read: counts.read, written: packs.storedBytes })
     }
     const { objects } = await packs.finish()
@@ -90,15 +91,17 @@ interface SpanContext {
   readonly pages: RangePages
   readonly packs: PackWriter
   readonly counts: { read: number; unchanged: number; zero: number }
+  /** Room for a block that holes cut: it is stored before the next one is put together. */
+  readonly joined: Buffer
 }
 
-async function copySpan({ offset, length, pieces }: Span, { task, pages, packs, counts }: SpanContext): Promise<void> {
+async function copySpan({ offset, length, pieces }: Span, { task, pages, packs, counts, joined }: SpanContext): Promise<void> {
   for (const piece of pieces ?? []) if (piece.bytes !== undefined) counts.read += piece.length
   const end = offset + length
   for (let at = offset; at < end; at += task.blockSize) {
     const blockLength = Math.min(task.blockSize, end - at)
     const { page, at: entry } = pages.of(at / task.blockSize)
-    const bytes = pieces && bytesOf(pieces, at, blockLength)
+    const bytes = pieces && bytesOf(pieces, at, blockLength, joined)
     if (bytes === undefined || isZero(bytes)) {
       page.setZero(entry)
       counts.zero += blockLength

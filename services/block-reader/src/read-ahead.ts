@@ -82,9 +82,14 @@ export async function* readAhead(
 
 /**
  * The bytes from `offset` on, out of the pieces of a read; undefined when all of it is a hole. A view where one piece holds them,
- * else a copy.
+ * else a copy in `joined`, which has room for it.
  */
-export function bytesOf(pieces: readonly ReadPiece[], offset: number, length: number): Uint8Array | undefined {
+export function bytesOf(
+  pieces: readonly ReadPiece[],
+  offset: number,
+  length: number,
+  joined: Buffer = Buffer.allocUnsafe(length),
+): Uint8Array | undefined {
   const end = offset + length
   const touching = pieces.filter(piece => piece.bytes !== undefined && piece.offset < end && piece.offset + piece.length > offset)
   const [first] = touching
@@ -92,11 +97,11 @@ export function bytesOf(pieces: readonly ReadPiece[], offset: number, length: nu
   if (first.offset <= offset && first.offset + first.length >= end) {
     return first.bytes!.subarray(offset - first.offset, end - first.offset)
   }
-  const joined = Buffer.alloc(length)
+  joined.fill(0, 0, length)
   for (const piece of touching) {
     const from = Math.max(offset, piece.offset)
     const to = Math.min(end, piece.offset + piece.length)
     joined.set(piece.bytes!.subarray(from - piece.offset, to - piece.offset), from - offset)
   }
-  return joined
+  return joined.subarray(0, length)
 }
