@@ -2,7 +2,7 @@ import { diffBlocks, Page } from '@varve/block-map'
 import { PagedMap } from '@varve/cbt'
 import { decodeRequest, encodeRequest, ReadAssembly, ReplyReader } from '@varve/nbd/testing'
 import { formatHash, isZero, MemoryStore, PackWriter } from '@varve/repository'
-import { compressBound, decompress, openCompressor, PackBuffers, randomObjectIds, signRequest } from '@varve/repository/testing'
+import { compressBound, decompress, KeptBuffers, openCompressor, randomObjectIds, signRequest } from '@varve/repository/testing'
 import { KiB, MiB } from '@varve/runtime'
 import { noise } from '../support/pattern.ts'
 
@@ -115,7 +115,7 @@ function* blockTasks(): Generator<MicroTask> {
     yield { name: `${coder.name}: decompress a block of text`, bytes: BLOCK, run: () => decompress(coder.codec, stored, packed) }
   }
   const blocks = Array.from({ length: 32 }, (_, n) => noise(`pack ${n}`, BLOCK)).map(bytes => ({ bytes, hash: formatHash(bytes) }))
-  const buffers = new PackBuffers(4)
+  const buffers = new KeptBuffers(4)
   const store = new MemoryStore()
   yield {
     name: 'pack: 8 MiB of raw blocks, hashes known',

@@ -48,7 +48,7 @@ export const WORKER_SETTINGS = {
 
 /** Settings of workers on ranges. */
 export const LANE_SETTINGS = {
-  /** Threads, and so ranges at the same time; 0: one a core, at most two. Each takes about 200 MB. */
+  /** Threads, and so ranges at the same time; 0: one a core, at most two. Each takes about 100 MB. */
   VARVE_LANES: Type.Integer({ default: 0, minimum: 0, maximum: 64 }),
 
   /** Restores: requests to the repository at the same time, in each thread; more help where it is far away, and take up to 4 MiB each. */

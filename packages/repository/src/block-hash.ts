@@ -1,13 +1,14 @@
 import { hash } from 'node:crypto'
 
-const ZEROS = Buffer.alloc(4 * 1024 * 1024)
+/** In each thread anew, and read into the cache for each block that begins with zeros: not larger than the usual block. */
+const ZEROS = Buffer.alloc(256 * 1024)
 
 /** The id of a block: SHA-256 of its bytes, 32 B. */
 export function formatHash(bytes: Uint8Array): Buffer {
   return hash('sha256', bytes, 'buffer')
 }
 
-/** Is every byte zero? Blocks up to 4 MiB are compared in one native call. */
+/** Is every byte zero? Usual blocks are compared in one native call. */
 export function isZero(bytes: Uint8Array): boolean {
   // Nearly every block that is not zero shows it in its first bytes.
   if (bytes.length > 0 && bytes[0] !== 0) return false

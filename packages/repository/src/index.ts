@@ -1,6 +1,7 @@
 export { formatHash, isZero } from './block-hash.ts'
 export { COMPRESSIONS, type Compression } from './codec/codec.ts'
 export { REPOSITORY_ERRORS, RepositoryError, type RepositoryErrorCode } from './errors.ts'
+export { KeptBuffers } from './kept-buffers.ts'
 export { manifestKey, mapKey, type NewObjectId, objectIds, type ParsedKey, packKey, parseKey, rootKey } from './keys.ts'
 export type { ManifestImage, RestorePointManifest } from './manifest.ts'
 export { decodeMap } from './map-object.ts'

@@ -3,8 +3,8 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { formatHash, isZero } from './block-hash.ts'
 import { decompress, openCompressor } from './codec/codec.ts'
 import { RepositoryError } from './errors.ts'
+import { KeptBuffers } from './kept-buffers.ts'
 import { packKey } from './keys.ts'
-import { PackBuffers } from './pack-buffers.ts'
 import { decodePack, MAX_PACK_BLOCKS } from './pack-format.ts'
 import { PackWriter, type PackWriterOptions } from './pack-writer.ts'
 import { MemoryStore } from './stores/memory-store.ts'
@@ -32,7 +32,7 @@ beforeEach(() => {
 })
 
 function open(options: PackWriterOptions = {}): PackWriter {
-  return new PackWriter(store, randomObjectIds(), openCompressor('zstd'), new PackBuffers(2), { targetSize: 2 * BLOCK, ...options })
+  return new PackWriter(store, randomObjectIds(), openCompressor('zstd'), new KeptBuffers(2), { targetSize: 2 * BLOCK, ...options })
 }
 
 function add(writer: PackWriter, seed: number, kind: 'random' | 'text' = 'random') {

@@ -1,8 +1,8 @@
 import { type BlockLocation, CODECS, type Codec, MAX_BLOCK_SIZE } from '@varve/block-map'
 import { type BlockCompressor, compressBound } from './codec/codec.ts'
 import { RepositoryError } from './errors.ts'
+import type { KeptBuffers } from './kept-buffers.ts'
 import { type NewObjectId, packKey } from './keys.ts'
-import type { PackBuffers } from './pack-buffers.ts'
 import {
   finishPack,
   MAX_PACK_BLOCKS,
@@ -56,7 +56,7 @@ export class PackWriter {
   readonly #store: Store
   readonly #newId: NewObjectId
   readonly #compressor: BlockCompressor | undefined
-  readonly #buffers: PackBuffers
+  readonly #buffers: KeptBuffers
   readonly #targetSize: number
   readonly #maxPending: number
   readonly #abort = new AbortController()
@@ -76,7 +76,7 @@ export class PackWriter {
     store: Store,
     newId: NewObjectId,
     compressor: BlockCompressor | undefined,
-    buffers: PackBuffers,
+    buffers: KeptBuffers,
     options: PackWriterOptions = {},
   ) {
     this.#store = store

@@ -1,7 +1,10 @@
 import type { GetBuffers } from './fetch-ahead.ts'
 
-/** Sizes are rounded up to these, so that buffers fit the next get too. Nothing longer than a get of blocks is kept. */
-const SIZES = [256 * 1024, 1024 * 1024, 2 * 1024 * 1024, 4 * 1024 * 1024, 8 * 1024 * 1024]
+/**
+ * Sizes are rounded up to these, a block and a get of blocks, so that buffers fit the next get too: with more sizes each has its own few idle ones.
+ * Nothing longer is kept.
+ */
+const SIZES = [256 * 1024, 4 * 1024 * 1024, 8 * 1024 * 1024]
 
 /**
  * Buffers for what is read back, kept for reuse up to `keep` bytes: fresh memory costs a page fault for each 4 KiB, and leaves the collector hundreds

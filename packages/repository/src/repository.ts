@@ -1,10 +1,10 @@
 import { decodeRoot, encodeRoot, type Page, type PageRef, type Root } from '@varve/block-map'
 import { type BlockCompressor, openCompressor } from './codec/codec.ts'
+import { KeptBuffers } from './kept-buffers.ts'
 import { manifestKey, manifestPrefix, mapKey, type NewObjectId, POINTS_PREFIX, rootKey } from './keys.ts'
 import { LruCache } from './lru-cache.ts'
 import { decodeManifest, encodeManifest, MAX_MANIFEST_LENGTH, type RestorePointManifest } from './manifest.ts'
 import { encodeMap } from './map-object.ts'
-import { PackBuffers } from './pack-buffers.ts'
 import { PackWriter, type PackWriterOptions, type WrittenObject } from './pack-writer.ts'
 import { PageReader } from './page-reader.ts'
 import { type ReadBackOptions, readBack } from './read-back.ts'
@@ -72,7 +72,7 @@ const CACHED_REFS = 600_000
 /** 64 B a page: enough for 1 PiB at the default block size. */
 const MAX_ROOT_LENGTH = 256 * 1024 * 1024
 /** One writer fills one and sends one. */
-const KEPT_BUFFERS = 2
+const KEPT_PACKS = 2
 
 /** Bytes: a default read has five gets of 4 MiB at hand, an extraction several small ones. */
 const KEPT_FOR_READING = 48 * 1024 * 1024
@@ -82,7 +82,7 @@ class StoredRepository implements Repository {
   readonly store: Store
   readonly #pages: PageReader
   readonly #roots = new LruCache<Root>(CACHED_REFS)
-  readonly #buffers = new PackBuffers(KEPT_BUFFERS)
+  readonly #buffers = new KeptBuffers(KEPT_PACKS)
   readonly #readBuffers = new ReadBuffers(KEPT_FOR_READING)
   readonly #compressor: BlockCompressor | undefined
 

@@ -3,7 +3,7 @@ import type { RangeResult } from '@varve/catalog-client'
 import type { Extent } from '@varve/cbt'
 import type { NbdClient } from '@varve/nbd'
 import type { RangeProgress, Throttle } from '@varve/range-worker'
-import { formatHash, isZero, objectIds, type PackWriter, type Repository } from '@varve/repository'
+import { formatHash, isZero, type KeptBuffers, objectIds, type PackWriter, type Repository } from '@varve/repository'
 import type { DiskGeometry } from './block-spans.ts'
 import { BlockReaderError } from './errors.ts'
 import { RangePages } from './range-pages.ts'
@@ -22,6 +22,8 @@ export interface CopyTask extends DiskGeometry {
 export interface CopyDeps {
   readonly source: Pick<NbdClient, 'size' | 'read' | 'blockStatus' | 'blockStatusAvailable'>
   readonly repository: Pick<Repository, 'packWriter' | 'putMap' | 'getRoot' | 'getPages'>
+  /** To read into, kept from range to range; none: new ones. */
+  readonly buffers?: KeptBuffers
   /** Of the connection to the source; none: as fast as it goes. */
   readonly throttle?: Pick<Throttle, 'admit'>
   readonly signal: AbortSignal
@@ -46,7 +48,7 @@ const UNLIMITED = { admit: () => undefined }
  */
 export async function copyRange(
   task: CopyTask,
-  { source, repository, throttle = UNLIMITED, signal, onProgress }: CopyDeps,
+  { source, repository, buffers, throttle = UNLIMITED, signal, onProgress }: CopyDeps,
 ): Promise<RangeResult> {
   if (source.size < task.diskSize) {
     throw new BlockReaderError('SOURCE_SIZE_DIFFERS', `the source has ${source.size} bytes, the disk ${task.diskSize}`)
@@ -58,10 +60,11 @@ export async function copyRange(
   const newId = objectIds(task.attemptId)
   const packs = repository.packWriter(newId, { signal })
   const counts = { read: 0, unchanged: 0, zero: 0 }
+  const joined = Buffer.allocUnsafe(task.blockSize)
   try {
-    for await (const span of readAhead(pages.toRead(task.extents), task, source, { throttle, signal, waited })) {
+    for await (const span of readAhead(pages.toRead(task.extents), task, source, { throttle, signal, waited }, buffers)) {
       signal.throwIfAborted()
-      await copySpan(span, { task, pages, packs, counts })
+      await copySpan(span, { task, pages, packs, counts, joined })
       onProgress?.({ read: counts.read, written: packs.storedBytes })
     }
     const { objects } = await packs.finish()
@@ -88,15 +91,17 @@ interface SpanContext {
   readonly pages: RangePages
   readonly packs: PackWriter
   readonly counts: { read: number; unchanged: number; zero: number }
+  /** Room for a block that holes cut: it is stored before the next one is put together. */
+  readonly joined: Buffer
 }
 
-async function copySpan({ offset, length, pieces }: Span, { task, pages, packs, counts }: SpanContext): Promise<void> {
+async function copySpan({ offset, length, pieces }: Span, { task, pages, packs, counts, joined }: SpanContext): Promise<void> {
   for (const piece of pieces ?? []) if (piece.bytes !== undefined) counts.read += piece.length
   const end = offset + length
   for (let at = offset; at < end; at += task.blockSize) {
     const blockLength = Math.min(task.blockSize, end - at)
     const { page, at: entry } = pages.of(at / task.blockSize)
-    const bytes = pieces && bytesOf(pieces, at, blockLength)
+    const bytes = pieces && bytesOf(pieces, at, blockLength, joined)
     if (bytes === undefined || isZero(bytes)) {
       page.setZero(entry)
       counts.zero += blockLength

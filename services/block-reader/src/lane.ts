@@ -1,6 +1,8 @@
 import type { RangeResult } from '@varve/catalog-client'
 import { serveLane } from '@varve/range-worker/lane'
 import { copyRange } from './copy-range.ts'
+import { spanBuffers } from './read-ahead.ts'
 import type { ReadTask } from './read-range.ts'
 
-serveLane<ReadTask, RangeResult>((task, { disk, ...deps }) => copyRange(task, { source: disk, ...deps }))
+const buffers = spanBuffers()
+serveLane<ReadTask, RangeResult>((task, { disk, ...deps }) => copyRange(task, { source: disk, buffers, ...deps }))

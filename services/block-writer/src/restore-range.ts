@@ -3,7 +3,7 @@ import type { RangeResult } from '@varve/catalog-client'
 import type { Extent } from '@varve/cbt'
 import type { NbdClient } from '@varve/nbd'
 import type { RangeProgress, Throttle } from '@varve/range-worker'
-import { type Repository, RepositoryError } from '@varve/repository'
+import { type KeptBuffers, type Repository, RepositoryError } from '@varve/repository'
 import { BlockWriterError } from './errors.ts'
 import { loadPages } from './image-pages.ts'
 import { WriteBehind } from './write-behind.ts'
@@ -22,6 +22,8 @@ export interface WriteTask extends DiskGeometry {
 export interface WriteDeps {
   readonly target: Pick<NbdClient, 'size' | 'minimumBlockSize' | 'write' | 'writeZeroes' | 'flush'>
   readonly repository: Pick<Repository, 'getRoot' | 'getPages' | 'readBlocks'>
+  /** To write from, kept from range to range; none: new ones. */
+  readonly buffers?: KeptBuffers
   /** Of the connection to the target; none: as fast as it goes. */
   readonly throttle?: Pick<Throttle, 'admit'>
   /** Gets of blocks at the same time; the repository's own number when absent. */
@@ -43,7 +45,7 @@ export interface WriteDeps {
  * @throws RepositoryError BLOCK_DAMAGED, MAP_MISSING, MAP_DAMAGED where damage is not to be passed over; NbdError, BlockWriterError
  */
 export async function restoreRange(task: WriteTask, deps: WriteDeps): Promise<RangeResult> {
-  const { target, repository, throttle, getsInFlight, signal, onProgress } = deps
+  const { target, repository, buffers, throttle, getsInFlight, signal, onProgress } = deps
   const { diskSize, blockSize, onDamage } = task
   if (target.size < diskSize) {
     throw new BlockWriterError('TARGET_SIZE_DIFFERS', `the target has ${target.size} bytes, the image ${diskSize}`)
@@ -55,7 +57,7 @@ export async function restoreRange(task: WriteTask, deps: WriteDeps): Promise<Ra
   const plan = planWrites({ ...task, lookup: pages.lookup }, extents, task)
   const damage = task.extents.length === 0 ? [...pages.damage] : clip(pages.damage, task.extents)
   const counts = { read: 0, written: 0, zero: 0 }
-  const behind = new WriteBehind(target, throttle && { throttle, signal })
+  const behind = new WriteBehind(target, throttle && { throttle, signal }, buffers)
   try {
     for (const { offset, length } of plan.zeros) {
       signal.throwIfAborted()

@@ -5,7 +5,9 @@ import { type OpenRequest, ReplyReader } from '../codec/reply-reader.ts'
 import { encodeRequest } from '../codec/request.ts'
 import { NBD_CMD_DISC } from '../constants.ts'
 import { NbdError, protocolError } from '../errors.ts'
+import { writeSingly } from '../write-singly.ts'
 import type { NbdAddress } from './nbd-client.ts'
+import { type OnRead, receiveDirectly } from './receive-directly.ts'
 import { startTls, type Trust, tlsFailure } from './start-tls.ts'
 
 /** One request as the client hands it to a connection; resolves with the outcome in it, or with the error that ended the connection. */
@@ -83,6 +85,7 @@ export class Connection {
         // What came unprotected may be anybody's: it must not be taken for something the server said over TLS.
         if (stream !== undefined || runner.buffered > 0) throw protocolError('the server sent plain bytes after it agreed to TLS')
         const tls = startTls(socket, trust!)
+        writeSingly(tls)
         stream = tls
         tls.on('secureConnect', () =>
           guarded(() => {
@@ -90,7 +93,8 @@ export class Connection {
             negotiate()
           }),
         )
-        tls.on('data', chunk => guarded(() => (connection === undefined ? receiveHandshake(chunk) : connection.received(chunk))))
+        if (!receiveDirectly(tls, onread))
+          tls.on('data', chunk => guarded(() => (connection === undefined ? receiveHandshake(chunk) : connection.received(chunk))))
         tls.on('error', error => fail(tlsFailure(tls, error, where(address))))
         tls.on('end', () => fail(closedBy(address, answered)))
       }
@@ -128,7 +132,7 @@ export class Connection {
 
       // A function as `buffer` is asked before every receive: read data lands in its final place without a copy.
       let receiving: Uint8Array = scratch
-      const onread = {
+      const onread: OnRead = {
         buffer: (): Uint8Array => {
           receiving = connection?.directTarget() ?? scratch
           return receiving

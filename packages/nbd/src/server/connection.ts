@@ -6,6 +6,7 @@ import { RequestReader } from '../codec/request-reader.ts'
 import { type ExportAsk, type ServerAsk, type ServerNegotiated, serverHandshake } from '../codec/server-handshake.ts'
 import { NBD_CMD_DISC, NBD_CMD_READ, NBD_MAX_PAYLOAD } from '../constants.ts'
 import { NbdError, protocolError } from '../errors.ts'
+import { writeSingly } from '../write-singly.ts'
 import type { BufferPool } from './buffer-pool.ts'
 import { type ExecuteContext, execute } from './execute.ts'
 import type { NbdPeer } from './export-resolver.ts'
@@ -159,6 +160,7 @@ export class ServerConnection {
     const plain = this.#socket
     plain.removeAllListeners('data').removeAllListeners('end')
     const secure = new TLSSocket(plain, { isServer: true, secureContext: this.#tls! })
+    writeSingly(secure)
     secure.on('error', err => this.#deps.log?.warn({ peer: this.peer.address, err }, 'nbd connection: TLS failed'))
     this.#socket = secure
     this.#listen(secure)

@@ -1,5 +1,5 @@
 export { compressBound, decompress, openCompressor } from '../codec/codec.ts'
-export { PackBuffers } from '../pack-buffers.ts'
+export { KeptBuffers } from '../kept-buffers.ts'
 export { signRequest } from '../stores/s3/sigv4.ts'
 export { blockOf } from './blocks.ts'
 export { type FakeS3, type FakeS3Answer, s3Faults, startFakeS3 } from './fake-s3.ts'
