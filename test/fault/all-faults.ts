@@ -1,5 +1,5 @@
 import type { Fault } from './driver/fault.ts'
-import { allServicesKilled, machineRestarted, siteRestarted } from './faults/everything-killed.ts'
+import { allServicesKilled, machineRestarted, platformKilled, siteRestarted } from './faults/everything-killed.ts'
 import { maintenanceKilled } from './faults/maintenance-killed.ts'
 import { postgresConnectionsCut, postgresKilled, postgresMoved, postgresOutOfConnections } from './faults/postgres.ts'
 import { redisEvicting, redisFlushed, redisKilled, redisUnreachable } from './faults/redis.ts'
@@ -17,6 +17,7 @@ export const ALL_FAULTS: readonly Fault[] = [
   ...servicePaused,
   allServicesKilled,
   machineRestarted,
+  platformKilled,
   siteRestarted,
   redisKilled,
   redisFlushed,

@@ -31,6 +31,25 @@ export const machineRestarted: Fault = {
   expect: SUCCEEDS,
 }
 
+export const platformKilled: Fault = {
+  name: 'platform-killed',
+  title: 'kill -9 of the platform with its open disks, started again on the same folder',
+  where: [
+    'before-snapshot',
+    'planning',
+    'before-lease',
+    'middle-range',
+    'finishing',
+    'cleaning-up',
+    'before-vm',
+    'restore-before-lease',
+    'restore-middle-range',
+  ],
+  quick: ['middle-range'],
+  inject: ({ world }) => world.restartPlatform(),
+  expect: SUCCEEDS,
+}
+
 export const siteRestarted: Fault = {
   name: 'site-restarted',
   title: 'kill -9 of every service, their servers and the platform with its open disks, started again on the same folders',

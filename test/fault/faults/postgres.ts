@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import { type Fault, SUCCEEDS } from '../driver/fault.ts'
-import type { Point } from '../driver/points.ts'
+import { BACKUP_POINTS, type Point, RESTORE_POINTS } from '../driver/points.ts'
 import type { WorldOptions } from '../driver/world.ts'
 
 const WHERE: readonly Point[] = [
@@ -20,7 +20,7 @@ const BEHIND_A_RELAY: WorldOptions = { relayed: ['database'] }
 export const postgresKilled: Fault = {
   name: 'postgres-killed',
   title: 'kill -9 of PostgreSQL, started again after 1 s',
-  where: WHERE,
+  where: [...BACKUP_POINTS, ...RESTORE_POINTS],
   quick: ['middle-range'],
   async inject({ world }) {
     await world.database.kill()

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Fault, SUCCEEDS } from '../driver/fault.ts'
-import type { Point } from '../driver/points.ts'
+import { BACKUP_POINTS, type Point, RESTORE_POINTS } from '../driver/points.ts'
 import type { World, WorldOptions } from '../driver/world.ts'
 
 const WHERE: readonly Point[] = [
@@ -33,7 +33,7 @@ export const redisKilled: Fault = {
 export const redisFlushed: Fault = {
   name: 'redis-flushed',
   title: 'FLUSHALL',
-  where: WHERE,
+  where: [...BACKUP_POINTS, ...RESTORE_POINTS],
   quick: ['middle-range'],
   async inject({ world }) {
     const answer = await world.redisCommand('FLUSHALL')
