@@ -87,7 +87,7 @@ export async function launchServices(options: ServicesOptions): Promise<Services
     const child = startChild({
       name,
       program: process.execPath,
-      args: [mainOf(service)],
+      args: [...NODE_ARGS, mainOf(service)],
       env: { ...inherited, ...environment, ...more, VARVE_HEALTH_LISTEN: listen },
       logFile: logFileOf(name),
       closer,
@@ -115,6 +115,12 @@ async function ownDatabase(folder: string, closer: Closer): Promise<string> {
   closer.add('postgres', () => postgres.close())
   return postgres.url
 }
+
+/**
+ * As in infra/docker/Dockerfile. V8's young generation of the main thread may otherwise grow to 32 MiB and keep socket buffers alive in it; it has little to do there,
+ * and lanes have limits of their own. It can't be set once the process runs.
+ */
+const NODE_ARGS = ['--max-semi-space-size=4'] as const
 
 /** A service's main beside what its package exports. */
 function mainOf(service: ServiceName): string {
