@@ -246,6 +246,58 @@ describe('differential', () => {
   })
 })
 
+test.each([{ differential: false }, { differential: true }])(
+  'killed before it could note its lease, %o: the next finds it, edits the VM and goes on',
+  async options => {
+    const it = await world({ target: 'original', ...options })
+    it.platform.answer = () => []
+    let dead = false
+    const deps = it.watched(step => {
+      dead ||= step === 'after platform.createLease'
+      if (dead) throw new Cut()
+    })
+    await expect(prepareRestore(RUN_ID, deps, signal)).rejects.toThrow(Cut)
+    expect(it.platform.leases.size).toBe(1)
+    await prepareRestore(RUN_ID, it.deps, signal)
+    expect(it.catalog.run).toMatchObject({ state: 'copying', resources: { leaseToken: null } })
+    expect([...it.platform.leases.keys()]).toEqual([it.catalog.run.resources.leaseId])
+  },
+)
+
+test.each([{ differential: false }, { differential: true }])(
+  'a twin that gives back the lease of one that waits for the answer, %o: the run has a live one',
+  async options => {
+    const it = await world({ target: 'original', ...options })
+    it.platform.answer = () => []
+    let twin: Promise<unknown> | undefined
+    const deps = it.watched(async step => {
+      if (step !== 'after platform.createLease' || twin !== undefined) return
+      // It has come as far as to give the lease back, and stands still.
+      let stands = (): void => {}
+      const standing = new Promise<void>(resolve => {
+        stands = resolve
+      })
+      let go = (): void => {}
+      const gone = new Promise<void>(resolve => {
+        go = resolve
+      })
+      const slow = it.watched(async at => {
+        if (at !== 'after platform.releaseLease') return
+        stands()
+        await gone
+      })
+      twin = prepareRestore(RUN_ID, slow, signal).catch(error => error)
+      await standing
+      setTimeout(go, 50)
+    })
+    await prepareRestore(RUN_ID, deps, signal).catch(error => expect(error).toMatchObject({ code: 'PLAN_CHANGED' }))
+    await twin
+    if (it.catalog.run.state === 'preparing') await prepareRestore(RUN_ID, it.deps, signal)
+    expect(it.catalog.run.state).toBe('copying')
+    expect([...it.platform.leases.keys()]).toEqual([it.catalog.run.resources.leaseId])
+  },
+)
+
 describe.each([{ differential: false }, { differential: true }])(
   'a worker that slept while another planned and the lease was lost, %o',
   options => {

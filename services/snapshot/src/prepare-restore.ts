@@ -37,13 +37,14 @@ export async function prepareRestore(runId: string, deps: SnapshotDeps, signal: 
     const point = await catalog.getPoint(run.restorePointId)
     const saved = await catalog.getPointConfig(point.id)
 
-    const vm = await restoreTarget(run, saved, point.images, { platform, deps, signal })
+    const unbound = { repeated, signal, type: 'restore', platform, catalog, retryMs: deps.retryMs } as const
+    const vm = await restoreTarget(run, saved, point.images, { platform, deps, signal, lease: unbound })
     await catalog.setTarget(runId, vm.id)
     for (const note of checkTargetDisks(point.images, vm)) await catalog.addNote(runId, note)
     run = await catalog.getRunForWork(runId)
 
     const differential = options.target === 'original' && (options.differential ?? false)
-    const lease = { repeated, signal, vmId: vm.id, type: 'restore', platform, catalog, retryMs: deps.retryMs } as const
+    const lease = { ...unbound, vmId: vm.id }
     const under = differential ? await snapshotUnderLease(run, lease) : null
     const since = under && {
       snapshot: under.snapshot,
@@ -56,9 +57,9 @@ export async function prepareRestore(runId: string, deps: SnapshotDeps, signal: 
     }
 
     // A differential has its lease, or has lost it: with another one, what was written meanwhile would stay.
-    if (!differential) await acquireLease(run, lease)
+    const { leaseId } = under ?? (await acquireLease(run, lease))
     const prediction = await withoutFail(() => predicted(run, plans, deps, signal), runId, deps)
-    await storePlan(run, plans, { snapshotId: under?.snapshot.id ?? null, leaseId: under?.leaseId, prediction }, catalog)
+    await storePlan(run, plans, { snapshotId: under?.snapshot.id ?? null, leaseId, prediction }, catalog)
     log.info({ runId, restorePointId: point.id, target: vm.id, differential }, 'restore prepared')
   } catch (error) {
     await takeAwayIfEnded(runId, deps, platform, signal)

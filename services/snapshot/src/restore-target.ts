@@ -3,13 +3,15 @@ import { type PlatformDriver, PlatformError, type PlatformVm, type VmConfig } fr
 import { SnapshotError } from './errors.ts'
 import { vmForRun } from './idle-vm.ts'
 import { makeVm } from './new-vm.ts'
-import { liveLease } from './run-lease.ts'
+import { giveBackUnheard, type LeaseContext, liveLease } from './run-lease.ts'
 import type { SnapshotDeps } from './snapshot-deps.ts'
 
 interface Context {
   readonly platform: PlatformDriver
   readonly deps: SnapshotDeps
   readonly signal: AbortSignal
+  /** Of the original. */
+  readonly lease: Omit<LeaseContext, 'vmId'>
 }
 
 /**
@@ -36,6 +38,7 @@ export async function restoreTarget(
   checkTargetDisks(images, vm)
   // Under its lease the VM can't be edited; an attempt that got this far did it before.
   if ((await liveLease(run, { platform, catalog, signal })) !== null) return vm
+  await giveBackUnheard(run, { ...context.lease, vmId: vm.id })
   await platform.editVm(vm.id, saved.config, signal)
   return platform.getVm(vm.id, signal)
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { Catalog, RunForWork } from '@varve/catalog-client'
+import { type Catalog, CatalogError, type RunForWork } from '@varve/catalog-client'
 import { hasCode } from '@varve/errors'
 import type { LeaseType, PlatformDriver } from '@varve/platform'
 import { sleep } from '@varve/runtime'
@@ -45,6 +45,8 @@ export async function acquireLease(
     try {
       const lease = await platform.createLease(vmId, type, FIRST_LEASE_SECONDS, signal, token)
       await recordOrRelease(run.id, lease.id, recorded.leaseId, platform, catalog)
+      // A twin that found it under the token may have given it back while this one waited for the answer.
+      if (!(await isLive(platform, lease.id, signal))) continue
       return { leaseId: lease.id, waited, made: true }
     } catch (error) {
       if (!hasCode(error, 'LEASE_OCCUPIED')) throw error
@@ -108,4 +110,29 @@ async function recordOrRelease(
     if (hasCode(error, 'RUN_ENDED', 'PLAN_CHANGED')) await platform.releaseLease(leaseId).catch(() => {})
     throw error
   }
+}
+
+/**
+ * A worker died between asking for a lease and noting its id: it locks the VM, which then can't be edited. Found under the token that is noted, it is given
+ * back. A twin that only slept is refused with its plan: it stands on that lease.
+ */
+export async function giveBackUnheard(run: RunForWork, context: LeaseContext): Promise<void> {
+  const { leaseToken } = (await context.catalog.getRunForWork(run.id)).resources
+  if (leaseToken === null) return
+  const { leaseId } = await acquireLease(run, context)
+  await giveBack(leaseId, run, context)
+}
+
+/** Struck off first, so that no plan can be made under it any more. */
+export async function giveBack(leaseId: string, run: RunForWork, { platform, catalog, signal }: LeaseContext): Promise<void> {
+  await expectPreparing(run, catalog)
+  await catalog.recordResources(run.id, { leaseId: null }, { leaseId })
+  await expectPreparing(run, catalog)
+  await platform.releaseLease(leaseId, signal)
+}
+
+/** Its twin may have planned the run meanwhile, which then stands on that lease. */
+async function expectPreparing({ id }: RunForWork, catalog: Catalog): Promise<void> {
+  const { state } = await catalog.getRunForWork(id)
+  if (state !== 'preparing') throw new CatalogError('PLAN_CHANGED', `another worker has planned run ${id}`, { runId: id, state })
 }

@@ -1,7 +1,7 @@
-import { type Catalog, CatalogError, type RunForWork } from '@varve/catalog-client'
+import type { RunForWork } from '@varve/catalog-client'
 import { PlatformError, type PlatformSnapshot } from '@varve/platform'
 import { deleteSnapshots } from './clean-up.ts'
-import { acquireLease, type LeaseContext, liveLease } from './run-lease.ts'
+import { acquireLease, giveBack, type LeaseContext, liveLease } from './run-lease.ts'
 import { snapshotName, takeSnapshot } from './run-snapshot.ts'
 
 export interface UnderLease {
@@ -44,17 +44,4 @@ export async function snapshotUnderLease(run: RunForWork, context: LeaseContext)
     if (made) await giveBack(leaseId, run, context)
   }
   throw new PlatformError('VM_BUSY', `VM ${vmId} was locked by others each time after its snapshot`, { vmId })
-}
-
-async function giveBack(leaseId: string, run: RunForWork, { platform, catalog, signal }: LeaseContext): Promise<void> {
-  await expectPreparing(run, catalog)
-  await catalog.recordResources(run.id, { leaseId: null }, { leaseId })
-  await expectPreparing(run, catalog)
-  await platform.releaseLease(leaseId, signal)
-}
-
-/** Its twin may have planned the run meanwhile, which then stands on that lease. */
-async function expectPreparing({ id }: RunForWork, catalog: Catalog): Promise<void> {
-  const { state } = await catalog.getRunForWork(id)
-  if (state !== 'preparing') throw new CatalogError('PLAN_CHANGED', `another worker has planned run ${id}`, { runId: id, state })
 }

@@ -199,6 +199,8 @@ export class MemoryPlatform implements PlatformDriver {
 
   async editVm(vmId: string): Promise<void> {
     this.#tasks.requireIdle(vmId)
+    const locked = [...this.leases].some(([id, leased]) => leased === vmId && id.startsWith('restore-'))
+    if (locked) throw new PlatformError('VM_BUSY', `VM ${vmId} is locked by a restore`)
     this.calls.push(`editVm ${vmId}`)
   }
 
