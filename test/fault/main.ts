@@ -2,16 +2,16 @@ import { parseArgs } from 'node:util'
 import { ALL_FAULTS } from './all-faults.ts'
 import { runFaults } from './driver/run-faults.ts'
 import { findMinio } from './driver/world.ts'
-import { writeTable } from './table.ts'
+import { recordOutcomes } from './record.ts'
 
 const USAGE = `npm run faults -- [--quick] [--only NAME]... [--seed N] [--worlds N] [--json] [--list]
 
 Runs backups and restores of a whole installation on this machine and breaks it at every step: kills, stops, restarts, servers that are away or empty.
 After each: all restore points byte for byte, the checker, leaks on the platform and in the bucket, state and reason of the run.
-A run of everything writes docs/faults.md. Exit code 1 when any outcome is not as the table says.
+What comes of every injection is kept in test/fault/record.jsonl, of which docs/faults.md is made. Exit code 1 when any outcome is not as the table says.
 
-  --quick       one or two injections a fault
-  --only NAME   only this fault (repeat it for several); does not write the table
+  --quick       one or two injections a fault; keeps nothing
+  --only NAME   only this fault (repeat it for several); the others' rows stay as they are
   --seed N      repeat a run: the same data and the same random times
   --worlds N    so many installations beside each other, 1 to 8 (default 3): most of a fault's time is waiting
   --json        one line of JSON for each injection
@@ -75,7 +75,7 @@ async function main(): Promise<number> {
       for (const problem of problems) console.log(`       ${problem}`)
     },
   })
-  if (values.only === undefined && !values.quick) await writeTable(faults, outcomes, { seed, ms: Date.now() - began })
+  if (!values.quick) await recordOutcomes(ALL_FAULTS, faults, outcomes, seed)
   const bad = outcomes.filter(({ problems }) => problems.length > 0).length
   if (!values.json)
     console.log(
