@@ -148,7 +148,7 @@ test('what runs that ended left behind is found, and gone after a sweep; the pla
   // In the repository: a try at a range of a run that succeeded, which reported too late; what a run stored that was cancelled.
   const attempt = randomUUID().replaceAll('-', '').slice(0, 24)
   await sql.query(
-    `insert into varve.attempts (id, range_id, run_id, worker, ended_at, outcome) select $1, id, run_id, 'late', now(), 'refused' from varve.ranges where run_id = $2 limit 1`,
+    `insert into varve.attempts (id, range_id, run_id, worker, touched_at, ended_at, outcome) select $1, id, run_id, 'late', now() - interval '1 hour', now() - interval '1 hour', 'refused' from varve.ranges where run_id = $2 limit 1`,
     [attempt, first.id],
   )
   await repository.store.put(packKey(`${attempt}00000000`), Buffer.alloc(100))

@@ -1,5 +1,5 @@
 import type {
-  AttemptToSweep,
+  AttemptsToSweep,
   Check,
   CheckEnd,
   CheckFilter,
@@ -57,12 +57,15 @@ export interface CheckMethods {
   imageOwners(imageIds: readonly string[]): Promise<readonly ImageOwner[]>
   /** Those of these points that are sealed. */
   sealedPoints(ids: readonly string[]): Promise<readonly string[]>
-  /** Tries that ended without being accepted and never will be: their range was done by another one, or their run is over. Not swept yet; at most 1000. */
-  attemptsToSweep(): Promise<readonly AttemptToSweep[]>
-  /** What these tries left in the repository is gone. */
-  attemptsSwept(ids: readonly string[]): Promise<void>
-  /** Packs and maps that backups reported which ended without a point. At most 1000. */
-  objectsToSweep(): Promise<readonly ObjectToSweep[]>
+  /**
+   * Tries that ended without being accepted and never will be: their range was done by another one, or their run is over. Not swept
+   * yet, and silent for ten minutes; at most 1000, none of these runs.
+   */
+  attemptsToSweep(exceptRuns: readonly string[]): Promise<AttemptsToSweep>
+  /** What these tries had left in the repository when they were asked for is gone. */
+  attemptsSwept(ids: readonly string[], askedAt: string): Promise<void>
+  /** Packs and maps that backups reported which ended without a point. At most 1000, none of these runs. */
+  objectsToSweep(exceptRuns: readonly string[]): Promise<readonly ObjectToSweep[]>
   /** These are gone from the repository. */
   objectsSwept(objects: readonly ObjectToSweep[]): Promise<void>
 }

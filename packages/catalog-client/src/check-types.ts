@@ -189,6 +189,12 @@ export interface AttemptToSweep {
   readonly runId: string
 }
 
+export interface AttemptsToSweep {
+  /** When they were asked for, by the catalog's clock; handed back when they are swept. */
+  readonly askedAt: string
+  readonly attempts: readonly AttemptToSweep[]
+}
+
 /** A pack or map that a backup reported which ended without a point. */
 export interface ObjectToSweep {
   readonly key: string

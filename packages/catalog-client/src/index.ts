@@ -1,6 +1,7 @@
 export type { Catalog, MadePlan, NewImage, SeenDisk, SeenVm } from './catalog.ts'
 export { type CheckMethods, IDS_PER_CALL } from './check-methods.ts'
 export {
+  type AttemptsToSweep,
   type AttemptToSweep,
   CHECK_STATES,
   type Check,

@@ -169,9 +169,9 @@ export const ROUTES: { readonly [M in CatalogMethod]: Route } = {
   compactedAttempts: post('/facts/compacted-attempts', { after: cursor() }),
   imageOwners: post('/facts/images', { imageIds: idList() }),
   sealedPoints: post('/facts/points', { ids: idList() }),
-  attemptsToSweep: post('/attempts/to-sweep'),
-  attemptsSwept: post('/attempts/swept', { attemptIds: attemptIdList() }),
-  objectsToSweep: post('/objects/to-sweep'),
+  attemptsToSweep: post('/attempts/to-sweep', { exceptRuns: idList() }),
+  attemptsSwept: post('/attempts/swept', { attemptIds: attemptIdList(), askedAt: Type.String({ minLength: 20, maxLength: 40 }) }),
+  objectsToSweep: post('/objects/to-sweep', { exceptRuns: idList() }),
   objectsSwept: post('/objects/swept', { objects: objectList() }),
 }
 

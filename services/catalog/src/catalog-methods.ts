@@ -123,9 +123,9 @@ export function catalogMethods(
     compactedAttempts: after => compactedAttempts(db, after),
     imageOwners: imageIds => imageOwners(db, imageIds),
     sealedPoints: ids => sealedPoints(db, ids),
-    attemptsToSweep: () => attemptsToSweep(db),
-    attemptsSwept: ids => attemptsSwept(db, ids),
-    objectsToSweep: () => objectsToSweep(db),
+    attemptsToSweep: exceptRuns => attemptsToSweep(db, exceptRuns),
+    attemptsSwept: (ids, askedAt) => attemptsSwept(db, ids, askedAt),
+    objectsToSweep: exceptRuns => objectsToSweep(db, exceptRuns),
     objectsSwept: objects => objectsSwept(db, objects),
   }
 }

@@ -39,7 +39,9 @@ function twice(catalog: Catalog): Catalog {
       const same = args.length === keyless ? [...args, randomUUID()] : args
       const first = await call(...same)
       const second = await call(...same)
-      expect({ method, answer: second }).toEqual({ method, answer: first })
+      // When it was asked is not what was answered.
+      const expected = method === 'attemptsToSweep' ? { ...(first as object), askedAt: expect.any(String) } : first
+      expect({ method, answer: second }).toEqual({ method, answer: expected })
       return second
     }
   }
@@ -109,8 +111,8 @@ test('every changing call may be repeated: same answer, nothing changes', async 
   expect((await catalog.liveRunFacts(null)).items).toEqual([])
   expect((await catalog.compactedAttempts(null)).items).toEqual([])
   expect(await catalog.objectOwners([`packs/00/${'0'.repeat(32)}`])).toMatchObject([{ owner: 'none' }])
-  await catalog.attemptsSwept((await catalog.attemptsToSweep()).map(({ id }) => id))
-  await catalog.objectsSwept(await catalog.objectsToSweep())
+  await catalog.attemptsSwept([], (await catalog.attemptsToSweep([])).askedAt)
+  await catalog.objectsSwept(await catalog.objectsToSweep([]))
   expect([...called].sort()).toEqual(CATALOG_METHODS.filter(m => ROUTES[m].http !== 'GET').sort())
 })
 

@@ -48,7 +48,17 @@ async function endRun(runId: string): Promise<void> {
 }
 
 const toSweep = async (runId: string): Promise<string[]> =>
-  (await t.catalog.attemptsToSweep()).filter(a => a.runId === runId).map(({ id }) => id)
+  (await t.catalog.attemptsToSweep([])).attempts.filter(a => a.runId === runId).map(({ id }) => id)
+
+/** As if the last that was heard of the tries of a run, and when they were swept, were so long ago. */
+async function letSettle(runId: string, minutes = 11): Promise<void> {
+  await t.sql.query(
+    `set session_replication_role = replica;
+     update varve.attempts set touched_at = touched_at - interval '${minutes} minutes', ended_at = ended_at - interval '${minutes} minutes',
+       swept_at = swept_at - interval '${minutes} minutes' where run_id = '${runId}';
+     set session_replication_role = default`,
+  )
+}
 
 test('what a try writes is live until its range is done by another, or its run has ended', async () => {
   const { run } = await copyingBackup(t, await addVm(t.catalog), 2)
@@ -63,18 +73,44 @@ test('what a try writes is live until its range is done by another, or its run h
   await complete(t.catalog, first)
   for (const id of [open, failed]) expect(await owner(keyOf(id))).toBe('ended')
   expect(await owner(keyOf(elsewhere))).toBe('live')
+  // What a PUT under way may still bring is waited for.
+  await letSettle(run.id, 9)
+  expect(await toSweep(run.id)).toEqual([])
+  await letSettle(run.id, 2)
   expect((await toSweep(run.id)).sort()).toEqual([open, failed].sort())
 
   await endRun(run.id)
   for (const id of [open, failed, elsewhere]) expect(await owner(keyOf(id))).toBe('ended')
   expect((await toSweep(run.id)).sort()).toEqual([open, failed, elsewhere].sort())
-  await t.catalog.attemptsSwept([open, failed, elsewhere])
+  const due = await t.catalog.attemptsToSweep([])
+  expect(await t.catalog.attemptsToSweep([run.id])).toMatchObject({ attempts: [] })
+  await t.catalog.attemptsSwept(
+    due.attempts.map(({ id }) => id),
+    due.askedAt,
+  )
+  expect(due.attempts.map(({ id }) => id)).toEqual(expect.arrayContaining([open, failed, elsewhere]))
   expect(await toSweep(run.id)).toEqual([])
   // It was only asleep: what it wrote since goes too.
   await expect(t.catalog.progressRange(first, open, { read: 1, written: 1 })).rejects.toMatchObject({ code: 'RUN_ENDED' })
+  await letSettle(run.id)
   expect(await toSweep(run.id)).toEqual([open])
   const { rows } = await t.sql.query(`select outcome from varve.attempts where id = $1`, [open])
   expect(rows).toEqual([{ outcome: 'lost' }])
+})
+
+test('what a try says last while others are being swept is not taken as swept with them', async () => {
+  const { run } = await copyingBackup(t, await addVm(t.catalog), 2)
+  const [first = ''] = await rangeIds(t, run.id)
+  const slow = await take(t.catalog, first)
+  await complete(t.catalog, first)
+  await letSettle(run.id)
+  const due = await t.catalog.attemptsToSweep([])
+  expect(due.attempts.map(({ id }) => id)).toContain(slow)
+  // Its objects are listed, none is there; then its PUT ends, it says so, and only then the others are done.
+  await t.catalog.endAttempt(slow, 'handed-back')
+  await t.catalog.attemptsSwept([slow], due.askedAt)
+  await letSettle(run.id)
+  expect(await toSweep(run.id)).toEqual([slow])
 })
 
 test('what was reported is live, then kept once sealed, and nobody may sweep it', async () => {
@@ -103,10 +139,10 @@ test('what was reported is live, then kept once sealed, and nobody may sweep it'
 
   await endRun(run.id)
   for (const key of [keyOf(attempt), reported.objects[0]!.key]) expect(await owner(key)).toBe('ended')
-  const swept = (await t.catalog.objectsToSweep()).filter(o => o.runId === run.id)
+  const swept = (await t.catalog.objectsToSweep([])).filter(o => o.runId === run.id)
   expect(swept.map(({ key }) => key).sort()).toEqual(reported.objects.map(({ key }) => key).sort())
   await t.catalog.objectsSwept(swept)
-  expect((await t.catalog.objectsToSweep()).filter(o => o.runId === run.id)).toEqual([])
+  expect((await t.catalog.objectsToSweep([])).filter(o => o.runId === run.id)).toEqual([])
   expect(await owner(`packs/aa/${hex(32)}`)).toBe('none')
 })
 
@@ -122,7 +158,7 @@ test('of a run that was compacted the accepted tries are told, with whether the 
   // What a backup without a point stored is taken away first.
   while ((await compactBatch(database, { afterHours: 0 })).runs > 0);
   expect(await owner(keys.at(-1)!)).toBe('ended')
-  await t.catalog.objectsSwept(await t.catalog.objectsToSweep())
+  await t.catalog.objectsSwept(await t.catalog.objectsToSweep([]))
   for (;;) if ((await compactBatch(database, { afterHours: 0 })).runs === 0) break
   await database.close()
   for (const key of keys) expect(await owner(key)).toBe('none')

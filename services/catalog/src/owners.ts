@@ -1,4 +1,4 @@
-import type { AttemptToSweep, ImageOwner, ObjectOwner, ObjectToSweep } from '@varve/catalog-client'
+import type { AttemptsToSweep, AttemptToSweep, ImageOwner, ObjectOwner, ObjectToSweep } from '@varve/catalog-client'
 import type { Database } from './database.ts'
 
 /**
@@ -58,29 +58,43 @@ const NEVER_ACCEPTED = `a.outcome is distinct from 'accepted'
 /** Not swept yet, or heard of since: a worker that was taken for dead may write on until it is told. Each has an index. */
 const UNSWEPT = ['a.swept_at is null', 'a.swept_at < a.touched_at'] as const
 
-export async function attemptsToSweep(db: Database): Promise<AttemptToSweep[]> {
-  const { rows } = await db.query<AttemptToSweep & Record<string, unknown>>(
-    `${UNSWEPT.map(unswept => `select a.id, a.run_id as "runId" from varve.attempts a where ${unswept} and ${NEVER_ACCEPTED}`).join(' union all ')}
-     limit ${SWEEP_LIMIT}`,
+/**
+ * What a store was asked to keep may be kept after the client gave up, or died: a try is swept once so much time has gone by since its end and its last word, which
+ * is more than any PUT is given.
+ */
+const SETTLED = `greatest(a.ended_at, a.touched_at) < now() - interval '10 minutes'`
+
+export async function attemptsToSweep(db: Database, exceptRuns: readonly string[]): Promise<AttemptsToSweep> {
+  // One answer for both, so that nothing happens between the time and the look.
+  const due = UNSWEPT.map(
+    unswept =>
+      `select a.id, a.run_id from varve.attempts a where ${unswept} and ${SETTLED} and not a.run_id = any ($1::uuid[]) and ${NEVER_ACCEPTED}`,
   )
-  return rows
+  const { rows } = await db.query<{ askedAt: string; attempts: AttemptToSweep[] }>(
+    `select now()::text as "askedAt", coalesce(jsonb_agg(jsonb_build_object('id', d.id, 'runId', d.run_id)), '[]') as attempts
+       from (${due.join(' union all ')} limit ${SWEEP_LIMIT}) d`,
+    [exceptRuns],
+  )
+  return rows[0]!
 }
 
-/** One that nobody ended was lost with its run. */
-export async function attemptsSwept(db: Database, ids: readonly string[]): Promise<void> {
+/** As of the time at which they were asked for: what was written since, and told with a last word, is swept again. One that nobody ended was lost with its run. */
+export async function attemptsSwept(db: Database, ids: readonly string[], askedAt: string): Promise<void> {
   await db.query(
-    `update varve.attempts a set swept_at = clock_timestamp(), ended_at = coalesce(a.ended_at, now()), outcome = coalesce(a.outcome, 'lost')
+    `update varve.attempts a set swept_at = $2::timestamptz, ended_at = coalesce(a.ended_at, now()), outcome = coalesce(a.outcome, 'lost')
       where a.id = any ($1) and ${NEVER_ACCEPTED}`,
-    [ids],
+    [ids, askedAt],
   )
 }
 
 const WITHOUT_POINT = `r.kind = 'backup' and r.ended_at is not null and r.outcome in ('failed', 'cancelled')
   and not exists (select 1 from varve.restore_points p where p.run_id = r.id)`
 
-export async function objectsToSweep(db: Database): Promise<ObjectToSweep[]> {
+export async function objectsToSweep(db: Database, exceptRuns: readonly string[]): Promise<ObjectToSweep[]> {
   const { rows } = await db.query<ObjectToSweep & Record<string, unknown>>(
-    `select distinct o.key, o.run_id as "runId" from varve.runs r join varve.objects o on o.run_id = r.id where ${WITHOUT_POINT} limit ${SWEEP_LIMIT}`,
+    `select distinct o.key, o.run_id as "runId" from varve.runs r join varve.objects o on o.run_id = r.id
+      where ${WITHOUT_POINT} and not r.id = any ($1::uuid[]) limit ${SWEEP_LIMIT}`,
+    [exceptRuns],
   )
   return rows
 }

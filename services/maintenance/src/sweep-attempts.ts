@@ -15,10 +15,13 @@ export async function sweepAttempts(context: CheckContext): Promise<void> {
   await sweepFailedRuns(context)
   const { catalog } = context
   for (let round = 0; round < MOST_ROUNDS; round++) {
-    const attempts = await catalog.attemptsToSweep()
+    const { askedAt, attempts } = await catalog.attemptsToSweep([])
     if (attempts.length === 0) return
     await eachOf(attempts, AT_ONCE, ({ id, runId }) => sweepAttempt(id, runId, context))
-    await catalog.attemptsSwept(attempts.map(({ id }) => id))
+    await catalog.attemptsSwept(
+      attempts.map(({ id }) => id),
+      askedAt,
+    )
   }
 }
 
@@ -41,7 +44,7 @@ async function sweepAttempt(attemptId: string, runId: string, context: CheckCont
 async function sweepFailedRuns(context: CheckContext): Promise<void> {
   const { catalog } = context
   for (let round = 0; round < MOST_ROUNDS; round++) {
-    const objects = await catalog.objectsToSweep()
+    const objects = await catalog.objectsToSweep([])
     if (objects.length === 0) return
     await take(objects, 'of a backup that ended without a point', context)
     await catalog.objectsSwept(objects)
