@@ -144,7 +144,9 @@ export interface RunFacts {
   readonly state: RunState
   readonly outcome: Outcome | null
   readonly createdAt: string
+  readonly startedAt: string | null
   readonly endedAt: string | null
+  readonly vmId: string
   readonly platformId: string
   readonly platformVmId: string
   readonly targetPlatformVmId: string | null

@@ -71,10 +71,10 @@ export const FINDING_CODES = {
     help: 'A root of an image that this catalog does not know. It may belong to restore points of an older catalog, so it is looked at twice before it goes.',
   },
   'manifest-of-failed-run': {
-    kind: 'leak',
-    invariant: 7,
-    swept: 'yes',
-    help: 'The manifest of a backup that ended without a restore point; a catalog made from the repository would offer it.',
+    kind: 'note',
+    invariant: 8,
+    swept: 'no',
+    help: 'The manifest of a backup that, as the catalog knows it, ended without a restore point. Either the backup was killed just before its seal, or the catalog was put back to an earlier state and has lost the seal; then later points may stand on it. It is kept with all that it may need; `varve extract` reads it. Delete the manifest by hand if it is not wanted: the next sweep takes the rest.',
   },
   'key-unknown': {
     kind: 'leak',

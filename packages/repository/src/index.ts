@@ -13,6 +13,7 @@ export type { BlockRequest, BlockResult, ReadBlocksOptions } from './read-blocks
 export { BLOCK_GETS, PAGE_GETS, planGets } from './read-plan.ts'
 export { type CallOptions, openRepository, type Repository } from './repository.ts'
 export type { OpenRepositoryOptions, RepositoryFormat } from './repository-format.ts'
+export { restorePointIdOf } from './restore-point-id.ts'
 export type { ByteRange, Store, StoredObject, UnfinishedWrite, UnfinishedWrites } from './store.ts'
 export { MemoryStore } from './stores/memory-store.ts'
 export type { S3Counters } from './stores/s3/s3-counters.ts'

@@ -73,7 +73,7 @@ async function imagesOf(db: Database, pointIds: readonly string[]): Promise<Map<
   return byPoint
 }
 
-const RUN_FACTS = `r.id, r.kind, r.state, r.outcome, r.created_at as "createdAt", r.ended_at as "endedAt", r.platform_id as "platformId", v.platform_vm_id as "platformVmId",
+const RUN_FACTS = `r.id, r.kind, r.state, r.outcome, r.created_at as "createdAt", r.started_at as "startedAt", r.ended_at as "endedAt", r.vm_id as "vmId", r.platform_id as "platformId", v.platform_vm_id as "platformVmId",
   r.target_platform_vm_id as "targetPlatformVmId", r.last_lease_id as "lastLeaseId"`
 
 export async function runFacts(db: Database, ids: readonly string[]): Promise<RunFacts[]> {

@@ -3,6 +3,7 @@ import type { Platforms } from '@varve/range-worker'
 import type { Repository } from '@varve/repository'
 import type { Logger } from '@varve/runtime'
 import type { Findings } from './findings.ts'
+import type { StrangePoints } from './strange-points.ts'
 
 /** What the parts of a check work with. */
 export interface CheckContext {
@@ -11,6 +12,7 @@ export interface CheckContext {
   readonly platforms: Platforms
   /** Opened for this check: nothing that an earlier one read is in its caches. */
   readonly repository: Repository
+  readonly strangePoints: StrangePoints
   readonly findings: Findings
   readonly limits: CheckLimits
   readonly log: Logger

@@ -57,14 +57,15 @@ export async function checkObjects(context: CheckContext, before: ReadonlySet<st
 async function checkBlocks(
   objects: readonly Of<'pack' | 'map'>[],
   unknown: Unknown,
-  { catalog, repository, findings }: CheckContext,
+  { catalog, repository, strangePoints, findings }: CheckContext,
 ): Promise<void> {
   if (objects.length === 0) return
   const owners = await catalog.objectOwners(objects.map(({ key }) => key))
+  const kept = await strangePoints.needing(runsOf(owners))
   for (const [i, { owner, runId, attemptId }] of owners.entries()) {
     const { key, size, parsed } = objects[i]!
     if (owner === 'none') unknown[parsed.kind].set(parsed.id, size)
-    if (owner !== 'ended') continue
+    if (owner !== 'ended' || runId === null || kept.has(runId)) continue
     findings.add({
       code: 'object-of-ended-attempt',
       subject: key,
@@ -73,9 +74,9 @@ async function checkBlocks(
       takeAway: async signal => {
         // It cannot have got an owner; asking costs little beside a lost backup.
         const [again] = await catalog.objectOwners([key])
-        if (again?.owner === 'kept' || again?.owner === 'live') return false
+        if (again?.owner === 'kept' || again?.owner === 'live' || (await strangePoints.needing([runId])).size > 0) return false
         await repository.store.delete([key], { signal })
-        if (runId !== null) await catalog.objectsSwept([{ key, runId }])
+        await catalog.objectsSwept([{ key, runId }])
         return true
       },
     })
@@ -83,7 +84,7 @@ async function checkBlocks(
 }
 
 /** Of runs that ended long ago the catalog keeps only which tries were accepted: they are gone through once, beside all that is not known yet. */
-async function checkCompacted(unknown: Unknown, { catalog, repository, findings, signal }: CheckContext): Promise<void> {
+async function checkCompacted(unknown: Unknown, { catalog, repository, strangePoints, findings, signal }: CheckContext): Promise<void> {
   if (unknown.pack.count + unknown.map.count === 0) return
   for await (const { runId, ended, attemptIds } of allOf(after => catalog.compactedAttempts(after))) {
     signal.throwIfAborted()
@@ -91,7 +92,7 @@ async function checkCompacted(unknown: Unknown, { catalog, repository, findings,
     for (let at = 0; at + ATTEMPT_BYTES <= ids.length; at += ATTEMPT_BYTES) {
       for (const [kind, keyOf] of BLOCK_KEYS) {
         const objects = unknown[kind].forgetOf(ids.readUInt32BE(at), ids.readUInt32BE(at + 4), ids.readUInt32BE(at + 8))
-        if (!ended) continue
+        if (!ended || objects.length === 0 || (await strangePoints.needing([runId])).size > 0) continue
         for (const { id, size } of objects) {
           const key = keyOf(id)
           findings.add({
@@ -100,6 +101,7 @@ async function checkCompacted(unknown: Unknown, { catalog, repository, findings,
             runId,
             message: `${size} bytes, of a backup that ended without a point`,
             takeAway: async stop => {
+              if ((await strangePoints.needing([runId])).size > 0) return false
               await repository.store.delete([key], { signal: stop })
               return true
             },
@@ -110,17 +112,23 @@ async function checkCompacted(unknown: Unknown, { catalog, repository, findings,
   }
 }
 
+/** The runs whose objects are to be taken away. */
+function runsOf(owners: readonly { readonly owner: string; readonly runId: string | null }[]): Set<string> {
+  return new Set(owners.flatMap(({ owner, runId }) => (owner === 'ended' && runId !== null ? [runId] : [])))
+}
+
 async function checkRoots(
   objects: readonly Of<'root'>[],
   unknown: Unknown,
-  { catalog, repository, findings }: CheckContext,
+  { catalog, repository, strangePoints, findings }: CheckContext,
 ): Promise<void> {
   if (objects.length === 0) return
   const owners = await catalog.imageOwners(objects.map(({ parsed }) => parsed.imageId))
+  const kept = await strangePoints.needing(runsOf(owners))
   for (const [i, { owner, runId, imageId }] of owners.entries()) {
     const { key, size } = objects[i]!
     if (owner === 'none') unknown.root.set(imageId, size)
-    if (owner !== 'ended') continue
+    if (owner !== 'ended' || runId === null || kept.has(runId)) continue
     findings.add({
       code: 'root-of-failed-run',
       subject: key,
@@ -128,7 +136,7 @@ async function checkRoots(
       message: `${size} bytes`,
       takeAway: async signal => {
         const [again] = await catalog.imageOwners([imageId])
-        if (again?.owner !== 'ended') return false
+        if (again?.owner !== 'ended' || (await strangePoints.needing([runId])).size > 0) return false
         await repository.store.delete([key], { signal })
         return true
       },
@@ -136,7 +144,10 @@ async function checkRoots(
   }
 }
 
-/** The point of a manifest is sealed, or its run is under way, or it failed: then the images in the manifest say which run that was. */
+/**
+ * The point of a manifest is sealed, or its run is under way, or it failed: then the images in the manifest say which run that was, and it stays, for the seal may be
+ * one that this catalog has lost.
+ */
 async function checkManifests(objects: readonly Of<'manifest'>[], { catalog, repository, findings, signal }: CheckContext): Promise<void> {
   if (objects.length === 0) return
   const sealed = new Set(await catalog.sealedPoints(objects.map(({ parsed }) => parsed.restorePointId)))
@@ -166,13 +177,6 @@ async function checkManifests(objects: readonly Of<'manifest'>[], { catalog, rep
       subject: key,
       runId: known.runId,
       message: told,
-      takeAway: async stop => {
-        const again = await catalog.imageOwners(imageIds.slice(0, IDS_PER_CALL))
-        const isSealed = (await catalog.sealedPoints([restorePointId])).length > 0
-        if (isSealed || again.some(({ owner }) => owner !== 'ended')) return false
-        await repository.store.delete([key], { signal: stop })
-        return true
-      },
     })
   }
 }

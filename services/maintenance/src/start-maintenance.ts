@@ -8,6 +8,7 @@ import { type Logger, type Metrics, sleep } from '@varve/runtime'
 import type { CheckLimits } from './check-context.ts'
 import { Findings } from './findings.ts'
 import { runCheck } from './run-check.ts'
+import { StrangePoints } from './strange-points.ts'
 
 export interface MaintenanceDeps {
   readonly catalog: Catalog
@@ -95,7 +96,8 @@ async function doCheck(
   try {
     await beat()
     const fresh = await openRepository(repository.store)
-    await runCheck({ check, catalog, platforms, repository: fresh, findings, limits, log, signal }, name => {
+    const strangePoints = new StrangePoints({ catalog, repository: fresh, log, signal })
+    await runCheck({ check, catalog, platforms, repository: fresh, strangePoints, findings, limits, log, signal }, name => {
       step = name
       void beat()
     })

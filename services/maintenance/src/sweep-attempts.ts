@@ -1,4 +1,4 @@
-import type { ObjectToSweep } from '@varve/catalog-client'
+import { IDS_PER_CALL, type ObjectToSweep } from '@varve/catalog-client'
 import { mapKey, packKey } from '@varve/repository'
 import type { CheckContext } from './check-context.ts'
 import { batches, eachOf } from './each-of.ts'
@@ -12,14 +12,17 @@ const MOST_ROUNDS = 100
  * listing the whole repository. The ids of all packs and maps of a try begin with its own, so two short listings a try find them.
  */
 export async function sweepAttempts(context: CheckContext): Promise<void> {
-  await sweepFailedRuns(context)
-  const { catalog } = context
-  for (let round = 0; round < MOST_ROUNDS; round++) {
-    const { askedAt, attempts } = await catalog.attemptsToSweep([])
+  const { catalog, strangePoints } = context
+  const kept = new Set<string>()
+  await sweepFailedRuns(kept, context)
+  for (let round = 0; round < MOST_ROUNDS && kept.size <= IDS_PER_CALL; round++) {
+    const { askedAt, attempts } = await catalog.attemptsToSweep([...kept])
     if (attempts.length === 0) return
-    await eachOf(attempts, AT_ONCE, ({ id, runId }) => sweepAttempt(id, runId, context))
+    for (const runId of await strangePoints.needing(attempts.map(({ runId }) => runId))) kept.add(runId)
+    const due = attempts.filter(({ runId }) => !kept.has(runId))
+    await eachOf(due, AT_ONCE, ({ id, runId }) => sweepAttempt(id, runId, context))
     await catalog.attemptsSwept(
-      attempts.map(({ id }) => id),
+      due.map(({ id }) => id),
       askedAt,
     )
   }
@@ -41,13 +44,16 @@ async function sweepAttempt(attemptId: string, runId: string, context: CheckCont
   }
 }
 
-async function sweepFailedRuns(context: CheckContext): Promise<void> {
-  const { catalog } = context
-  for (let round = 0; round < MOST_ROUNDS; round++) {
-    const objects = await catalog.objectsToSweep([])
+/** @param kept grows by the runs whose objects a point that the catalog does not know may need */
+async function sweepFailedRuns(kept: Set<string>, context: CheckContext): Promise<void> {
+  const { catalog, strangePoints } = context
+  for (let round = 0; round < MOST_ROUNDS && kept.size <= IDS_PER_CALL; round++) {
+    const objects = await catalog.objectsToSweep([...kept])
     if (objects.length === 0) return
-    await take(objects, 'of a backup that ended without a point', context)
-    await catalog.objectsSwept(objects)
+    for (const runId of await strangePoints.needing(objects.map(({ runId }) => runId))) kept.add(runId)
+    const due = objects.filter(({ runId }) => !kept.has(runId))
+    await take(due, 'of a backup that ended without a point', context)
+    await catalog.objectsSwept(due)
   }
 }
 

@@ -2,11 +2,10 @@ import { decodePageRefs, merkleRoot, type Root, replacePages } from '@varve/bloc
 import { CatalogError, type Image, type RunForWork } from '@varve/catalog-client'
 import { hasCode } from '@varve/errors'
 import { isParentMaterial } from '@varve/planning'
-import { type ManifestImage, manifestKey, type RestorePointManifest, rootKey } from '@varve/repository'
+import { type ManifestImage, manifestKey, type Repository, type RestorePointManifest, restorePointIdOf, rootKey } from '@varve/repository'
 import { isSuccess } from './clean-up.ts'
 import { SnapshotError } from './errors.ts'
 import { readBackManifest, readBackObjects, readBackRoot } from './read-back.ts'
-import { restorePointIdOf } from './restore-point-id.ts'
 import type { SnapshotDeps } from './snapshot-deps.ts'
 
 /**
@@ -28,11 +27,14 @@ export async function sealRestorePoint(runId: string, deps: SnapshotDeps, signal
   if (run.state !== 'sealing') return deleteUnsealed(run, deps, signal)
   if (run.cancelRequested) throw new SnapshotError('CANCELLED', 'the run was cancelled')
 
+  let isOurs = false
   try {
     await readBackObjects(runId, deps, signal)
     const images: ManifestImage[] = []
     for (const image of run.images) images.push(await sealImage(image, run, deps, signal))
     const manifest = await manifestOf(run, images, deps)
+    // None was there: whatever is from now on is of this very attempt, and of no seal that the catalog has forgotten.
+    isOurs = !(await isThere(keyOf(run, manifest.createdAt), repository, signal))
     const key = await repository.putManifest(manifest, { signal })
     await readBackManifest(key, manifest, deps, signal)
     await catalog.seal(runId, {
@@ -47,7 +49,7 @@ export async function sealRestorePoint(runId: string, deps: SnapshotDeps, signal
     // It ended under our hands; the clean-up may have looked before roots and manifest were there.
     if (!hasCode(error, 'RUN_ENDED', 'STORE_LIED')) throw error
     const now = await catalog.getRunForWork(runId)
-    await deleteUnsealed(now, deps, signal)
+    await deleteUnsealed(now, deps, signal, { isOurs })
     // What the clean-up took away the store did not lose.
     if (error.code === 'STORE_LIED' && now.outcome !== null && !isSuccess(now.outcome)) {
       throw new CatalogError('RUN_ENDED', `run ${runId} is ${now.state}`, { runId, state: now.state }, { cause: error })
@@ -57,18 +59,46 @@ export async function sealRestorePoint(runId: string, deps: SnapshotDeps, signal
 }
 
 /**
- * Take away the manifest of a backup that ended without being sealed (a catalog that is rebuilt from the repository would offer it), then its roots.
+ * Take away the roots of a backup that ended without being sealed, and its manifest (a catalog that is rebuilt from the repository would offer it) if it is certainly
+ * of no seal. One that was there before may be that of a seal which this catalog does not know, because it was put back to an earlier state: the repository is the
+ * truth, so it stays with its roots, and a check tells of it.
  * Only where one may be, so that a repository out of reach holds up nobody else's clean-up.
+ *
+ * @param isOurs the caller wrote the manifest, and there was none before
  */
-export async function deleteUnsealed(run: RunForWork, { repository }: SnapshotDeps, signal: AbortSignal): Promise<void> {
+export async function deleteUnsealed(
+  run: RunForWork,
+  { repository, log }: SnapshotDeps,
+  signal: AbortSignal,
+  { isOurs = false }: { readonly isOurs?: boolean } = {},
+): Promise<void> {
   const { outcome, startedAt, images, totals } = run
   if (outcome === null || isSuccess(outcome) || startedAt === null) return
   if (images.length === 0 || totals.rangesDone < totals.rangesTotal) return
-  await repository.store.delete([manifestKey(run.vmId, startedAt, restorePointIdOf(run.id))], { signal })
+  const key = keyOf(run, startedAt)
+  if (isOurs) await repository.store.delete([key], { signal })
+  else if (await isThere(key, repository, signal)) {
+    log.warn({ runId: run.id, key }, 'the run ended without a point that the catalog knows, but its manifest is there: it is kept')
+    return
+  }
   await repository.store.delete(
     images.map(({ id }) => rootKey(id)),
     { signal },
   )
+}
+
+function keyOf({ id, vmId }: RunForWork, startedAt: string): string {
+  return manifestKey(vmId, startedAt, restorePointIdOf(id))
+}
+
+async function isThere(key: string, { store }: Repository, signal: AbortSignal): Promise<boolean> {
+  try {
+    await store.get(key, { offset: 0, length: 1 }, { signal })
+    return true
+  } catch (error) {
+    if (hasCode(error, 'OBJECT_NOT_FOUND')) return false
+    throw error
+  }
 }
 
 /** Store the root of one disk: every block of it can be reached from there. */
