@@ -1,10 +1,11 @@
+import { randomUUID } from 'node:crypto'
 import { mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { decodeRoot, encodeRoot, type Root } from '@varve/block-map'
 import type { Check, Finding, Run } from '@varve/catalog-client'
 import { startPostgres } from '@varve/postgres'
-import { mapKey, openRepository, openStore, type Repository } from '@varve/repository'
+import { mapKey, openRepository, openStore, packKey, type Repository } from '@varve/repository'
 import { Closer, MiB } from '@varve/runtime'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
@@ -15,6 +16,7 @@ import { runTool } from '../support/tools.ts'
 /** Each kind of damage, done by hand to a repository and a catalog with two points: found under its code, and nothing else. */
 
 const closer = new Closer()
+let folder: string
 let system: System
 let repository: Repository
 let sql: pg.Pool
@@ -23,7 +25,7 @@ let runs: Run[]
 let mend: () => Promise<unknown> = async () => {}
 
 beforeAll(async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'varve-checks-'))
+  folder = await mkdtemp(join(tmpdir(), 'varve-checks-'))
   closer.add('folder', () => rm(folder, { recursive: true, force: true }))
   const postgres = await startPostgres({ dataDir: join(folder, 'postgres') })
   closer.add('postgres', () => postgres.close())
@@ -53,8 +55,8 @@ afterEach(async () => {
   mend = async () => {}
 })
 
-async function check(): Promise<{ codes: string[]; findings: readonly Finding[] }> {
-  const { id } = await system.api<Check>('POST', '/v1/checks', { scope: 'all' })
+async function check(sweep = false): Promise<{ codes: string[]; findings: readonly Finding[] }> {
+  const { id } = await system.api<Check>('POST', '/v1/checks', { scope: 'all', sweep })
   for (;;) {
     const now = await system.api<Check & { findings: readonly Finding[] }>('GET', `/v1/checks/${id}`)
     if (now.state === 'failed') throw new Error(`${now.reason}: ${now.message}`)
@@ -192,4 +194,17 @@ test('a temporary file that nobody finishes is found once it is old', async () =
   expect((await check()).findings).toMatchObject([{ code: 'temporary-file', subject: '.tmp/half', swept: false }])
   await system.api('POST', '/v1/checks', { scope: 'leaks', sweep: true })
   while ((await readdir(temp)).length > 0) await new Promise(resolve => setTimeout(resolve, 50))
+})
+
+test('a young object of an unknown owner may be of a run of another catalog: it goes only once it is old', async () => {
+  const key = packKey(randomUUID().replaceAll('-', ''))
+  await repository.store.put(key, Buffer.alloc(100))
+  mend = () => repository.store.delete([key])
+  for (let look = 0; look < 2; look++) await check(true)
+  const young = (await check(true)).findings
+  expect(young).toMatchObject([{ code: 'object-of-unknown-owner', swept: false, message: expect.stringMatching(/left alone for 30\.0$/) }])
+  const old = new Date(Date.now() - 31 * 86_400_000)
+  await utimes(join(folder, 'repository', key), old, old)
+  expect((await check(true)).findings).toMatchObject([{ code: 'object-of-unknown-owner', swept: true }])
+  expect((await check()).findings).toEqual([])
 })

@@ -42,7 +42,7 @@ beforeAll(async () => {
     databaseUrl: postgres.url,
     repositoryUrl,
     storeSettings: { ...minio.settings, createBucket: true },
-    maintenance: { everySeconds: 0, askMs: 50 },
+    maintenance: { everySeconds: 0, askMs: 50, unknownAgeSeconds: 0 },
   }
   system = await startSystem({ standalone })
   closer.add('system', () => system.close())

@@ -6,7 +6,7 @@ export interface FindingFacts {
   /** Number of the invariant of DESIGN.md that it is about; null: of none. */
   readonly invariant: 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | null
   /**
-   * May a check take it away? `yes`: whenever it sweeps. `asked`: only when a person asked for the sweep, the check before found it too, and no manifest
+   * May a check take it away? `yes`: whenever it sweeps. `asked`: only when a person asked for the sweep, the check before found it too, it is old, and no manifest
    * of the repository leads to it. `no`: never.
    */
   readonly swept: 'yes' | 'asked' | 'no'
@@ -56,7 +56,7 @@ export const FINDING_CODES = {
     kind: 'leak',
     invariant: 7,
     swept: 'asked',
-    help: 'A pack or map that no try at a range of this catalog wrote. It may belong to restore points of an older catalog, so it is looked at twice before it goes.',
+    help: 'A pack or map that no try at a range of this catalog wrote. It may belong to restore points of an older catalog, or to a run of another one, so it is looked at twice, and 30 days old, before it goes.',
   },
   'root-of-failed-run': {
     kind: 'leak',
@@ -68,7 +68,7 @@ export const FINDING_CODES = {
     kind: 'leak',
     invariant: 7,
     swept: 'asked',
-    help: 'A root of an image that this catalog does not know. It may belong to restore points of an older catalog, so it is looked at twice before it goes.',
+    help: 'A root of an image that this catalog does not know. It may belong to restore points of an older catalog, or to a run of another one, so it is looked at twice, and 30 days old, before it goes.',
   },
   'manifest-of-failed-run': {
     kind: 'note',

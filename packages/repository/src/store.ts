@@ -18,6 +18,8 @@ export interface GetOptions {
 export interface StoredObject {
   readonly key: string
   readonly size: number
+  /** When it was last put, by the clock of the store: milliseconds since 1970. */
+  readonly putAt: number
 }
 
 /** A write that was begun and has not ended: its bytes take space, and no listing of objects shows them. */
@@ -46,7 +48,7 @@ export interface UnfinishedWrites {
  * - Durable and read-after-write: once `put` resolves, the object survives a crash and `get` sees it whole.
  * - Atomic: an object is absent or whole, never partly there. Keys are used once; a `put` to an existing key replaces it.
  * - `get` returns exactly the bytes asked for, or throws: OBJECT_NOT_FOUND, RANGE_INVALID (past the end), STORE_TRUNCATED.
- * - `list` yields every key under the prefix, in no promised order; it may be slow and is never on the hot path.
+ * - `list` yields every key under the prefix with its size and time, in no promised order; it may be slow and is never on the hot path.
  * - `delete` of absent keys succeeds.
  * - Errors are RepositoryErrors: STORE_UNAVAILABLE and STORE_THROTTLED (retryable), STORE_FULL, STORE_READ_ONLY, STORE_DENIED.
  * - Nothing waits for ever: each call has a time limit of its own besides `signal`.

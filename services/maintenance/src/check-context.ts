@@ -24,4 +24,6 @@ export interface CheckLimits {
   readonly silenceS: number
   /** Seconds after which a write that has not ended will not end any more. */
   readonly unfinishedS: number
+  /** Seconds for which an object of an unknown owner is left alone: another installation may be writing it. */
+  readonly unknownAgeS: number
 }

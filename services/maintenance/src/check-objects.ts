@@ -1,18 +1,20 @@
 import { IDS_PER_CALL } from '@varve/catalog-client'
 import { hasCode } from '@varve/errors'
-import { mapKey, type ParsedKey, packKey, parseKey, rootKey, type StoredObject } from '@varve/repository'
+import { mapKey, type ParsedKey, packKey, parseKey, type Repository, rootKey, type StoredObject } from '@varve/repository'
 import type { CheckContext } from './check-context.ts'
 import { allOf, batches } from './each-of.ts'
 import { ObjectTable } from './object-table.ts'
 import { forgetReferenced, type Unknown } from './references.ts'
 
-type Of<Kind extends ParsedKey['kind']> = StoredObject & { readonly parsed: Extract<ParsedKey, { kind: Kind }> }
+type Of<Kind extends ParsedKey['kind']> = Pick<StoredObject, 'key' | 'size'> & { readonly parsed: Extract<ParsedKey, { kind: Kind }> }
 
 const ATTEMPT_BYTES = 12
 const BLOCK_KEYS = [
   ['pack', packKey],
   ['map', mapKey],
 ] as const
+/** A sweep that takes long reads the manifests that came since so often. */
+const READ_AGAIN_MS = 5000
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /**
@@ -187,13 +189,24 @@ async function checkManifests(objects: readonly Of<'manifest'>[], { catalog, rep
  */
 async function checkUnknown(unknown: Unknown, before: ReadonlySet<string>, context: CheckContext): Promise<void> {
   if (unknown.pack.count + unknown.map.count + unknown.root.size === 0) return
-  const { repository, findings } = context
-  const certain = await forgetReferenced(unknown, context)
+  const { repository, findings, limits } = context
+  const read = new Set<string>()
+  let readAt = performance.now()
+  let certain = await forgetReferenced(unknown, read, context)
   for (const [kind, keyOf] of BLOCK_KEYS)
-    for (const { id, size } of unknown[kind].entries()) add('object-of-unknown-owner', keyOf(id), size)
-  for (const [imageId, size] of unknown.root) add('root-of-unknown-owner', rootKey(imageId), size)
+    for (const { id, size } of unknown[kind].entries()) {
+      add('object-of-unknown-owner', keyOf(id), size, () => unknown[kind].get(id) !== undefined)
+    }
+  for (const [imageId, size] of unknown.root) add('root-of-unknown-owner', rootKey(imageId), size, () => unknown.root.has(imageId))
 
-  function add(code: 'object-of-unknown-owner' | 'root-of-unknown-owner', key: string, size: number): void {
+  /** Points that were sealed since, by whatever catalog, need what they name. */
+  async function readAgain(): Promise<void> {
+    if (performance.now() - readAt < READ_AGAIN_MS) return
+    readAt = performance.now()
+    certain = (await forgetReferenced(unknown, read, context)) && certain
+  }
+
+  function add(code: 'object-of-unknown-owner' | 'root-of-unknown-owner', key: string, size: number, isUnknown: () => boolean): void {
     const seenBefore = before.has(`${code} ${key}`)
     const why = certain ? (seenBefore ? '' : '; seen for the first time') : '; not every restore point could be read, so it may be needed'
     findings.add({
@@ -201,13 +214,26 @@ async function checkUnknown(unknown: Unknown, before: ReadonlySet<string>, conte
       subject: key,
       message: `${size} bytes${why}`,
       takeAway: async signal => {
-        if (!certain || !seenBefore) return false
+        if (!seenBefore) return false
+        const ageS = await ageOf(key, repository, signal)
+        if (ageS === undefined) return false
+        if (!(ageS >= limits.unknownAgeS)) return `put ${days(ageS)} days ago: it is left alone for ${days(limits.unknownAgeS)}`
+        await readAgain()
+        if (!certain || !isUnknown()) return false
         await repository.store.delete([key], { signal })
         return true
       },
     })
   }
 }
+
+/** Seconds since it was put; undefined: the store does not list it now. */
+async function ageOf(key: string, { store }: Repository, signal: AbortSignal): Promise<number | undefined> {
+  for await (const found of store.list(key, { signal })) if (found.key === key) return (Date.now() - found.putAt) / 1000
+  return undefined
+}
+
+const days = (seconds: number): string => (seconds / 86_400).toFixed(1)
 
 async function checkUnfinished(before: ReadonlySet<string>, { repository, findings, limits, signal }: CheckContext): Promise<void> {
   const unfinished = repository.store.unfinished

@@ -15,6 +15,12 @@ const MaintenanceConfig = Type.Object({
 
   /** Seconds after which a write that was begun and has not ended (temporary file, multipart upload) is left over. The slowest write is far quicker. */
   VARVE_UNFINISHED_SECONDS: Type.Integer({ default: 86_400, minimum: 0, maximum: 31_622_400 }),
+
+  /**
+   * Seconds since it was put for which a pack, map or root of an unknown owner is left alone, also when a sweep is asked for: a run of another catalog on the same
+   * repository may have put it and be sealed yet. More than any run takes, with its pauses; less only where one catalog alone uses the repository.
+   */
+  VARVE_UNKNOWN_AGE_SECONDS: Type.Integer({ default: 2_592_000, minimum: 0, maximum: 315_360_000 }),
 })
 export type MaintenanceConfig = Readonly<Static<typeof MaintenanceConfig>>
 

@@ -28,12 +28,14 @@ test('a sweep takes what may be taken; a failure is said with the leak and does 
   findings.add({ ...leak, subject: 'busy', takeAway: () => Promise.reject(new Error('VM is busy')) })
   findings.add({ ...leak, subject: 'fine', takeAway: async () => true })
   findings.add({ ...leak, subject: 'in use', takeAway: async () => false })
+  findings.add({ ...leak, subject: 'young', takeAway: async () => 'too young' })
   findings.add({ ...leak, subject: 'forbidden', takeAway: async () => true })
   await findings.sweep(({ subject }) => subject !== 'forbidden', signal)
   expect(findings.list().map(({ subject, swept, message }) => [subject, swept, message])).toEqual([
     ['busy', false, 'm; it could not be taken away: VM is busy'],
     ['fine', true, 'm'],
     ['in use', false, 'm'],
+    ['young', false, 'm; too young'],
     ['forbidden', false, 'm'],
   ])
 })

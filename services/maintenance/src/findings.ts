@@ -1,7 +1,7 @@
 import { type CheckSeen, type CheckSummary, FINDING_CODES, FINDINGS_MAX, type Finding, type FindingCode } from '@varve/catalog-client'
 
-/** Takes one leak away. @returns false: not now, it is in use or not sure to be nobody's */
-export type TakeAway = (signal: AbortSignal) => Promise<boolean>
+/** Takes one leak away. @returns false, or why: not now, it is in use or not sure to be nobody's */
+export type TakeAway = (signal: AbortSignal) => Promise<boolean | string>
 
 export interface Found {
   readonly code: FindingCode
@@ -62,7 +62,9 @@ export class Findings {
       if (finding.swept || takeAway === undefined || !mayTake(finding)) continue
       signal.throwIfAborted()
       try {
-        if (await takeAway(signal)) kept.finding = { ...finding, swept: true }
+        const taken = await takeAway(signal)
+        if (taken === true) kept.finding = { ...finding, swept: true }
+        if (typeof taken === 'string') kept.finding = { ...finding, message: `${finding.message}; ${taken}`.slice(0, MESSAGE_MAX) }
       } catch (error) {
         signal.throwIfAborted()
         const why = error instanceof Error ? error.message : String(error)

@@ -11,6 +11,7 @@ await runService('maintenance', { readConfig: () => loadMaintenanceConfig(proces
     everySeconds: config.VARVE_LEAKS_EVERY_SECONDS,
     silenceSeconds: config.VARVE_RUN_SILENCE_SECONDS,
     unfinishedSeconds: config.VARVE_UNFINISHED_SECONDS,
+    unknownAgeSeconds: config.VARVE_UNKNOWN_AGE_SECONDS,
   })
   closer.add('maintenance', () => maintenance.close())
 })

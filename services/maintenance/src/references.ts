@@ -15,9 +15,10 @@ export interface Unknown {
  * Forget those that a restore point in the repository needs. Every manifest there is followed, also those of points that the catalog does not know: manifest ->
  * roots -> maps -> packs. Pages are read only for the sake of packs, and those that the point before has too only once.
  *
+ * @param read the keys of manifests that were read before: left out, and grows
  * @returns whether everything could be read
  */
-export async function forgetReferenced(unknown: Unknown, { repository, log, signal }: CheckContext): Promise<boolean> {
+export async function forgetReferenced(unknown: Unknown, read: Set<string>, { repository, log, signal }: CheckContext): Promise<boolean> {
   let certain = true
   const previous = new Map<string, Root>()
   let vmId = ''
@@ -34,6 +35,8 @@ export async function forgetReferenced(unknown: Unknown, { repository, log, sign
   }
 
   for (const key of await repository.listManifests(undefined, { signal })) {
+    if (read.has(key)) continue
+    read.add(key)
     await tryTo(async () => {
       const manifest = await repository.getManifest(key, { signal })
       if (manifest.vm.id !== vmId) previous.clear()

@@ -22,6 +22,8 @@ export interface MaintenanceDeps {
   readonly silenceSeconds?: number
   /** Seconds after which a write that has not ended will not end any more (default a day). */
   readonly unfinishedSeconds?: number
+  /** Seconds for which an object of an unknown owner is left alone, also when a sweep is asked for (default 30 days). */
+  readonly unknownAgeSeconds?: number
   /** Milliseconds between two questions for a check to do (default 1000). */
   readonly askMs?: number
 }
@@ -75,7 +77,7 @@ async function doCheck(
   check: Check,
   worker: string,
   platforms: Platforms,
-  { catalog, repository, log, silenceSeconds = 300, unfinishedSeconds = 86_400 }: MaintenanceDeps,
+  { catalog, repository, log, silenceSeconds = 300, unfinishedSeconds = 86_400, unknownAgeSeconds = 2_592_000 }: MaintenanceDeps,
   stop: AbortSignal,
 ): Promise<{ readonly outcome: Outcome; readonly findings: Findings }> {
   const findings = new Findings()
@@ -92,7 +94,7 @@ async function doCheck(
     }
   }
   const timer = setInterval(() => void beat(), BEAT_MS)
-  const limits: CheckLimits = { silenceS: silenceSeconds, unfinishedS: unfinishedSeconds }
+  const limits: CheckLimits = { silenceS: silenceSeconds, unfinishedS: unfinishedSeconds, unknownAgeS: unknownAgeSeconds }
   try {
     await beat()
     const fresh = await openRepository(repository.store)

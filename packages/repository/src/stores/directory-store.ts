@@ -148,11 +148,11 @@ export class DirectoryStore implements Store {
       if (entry.isDirectory()) {
         if (`${key}/`.startsWith(prefix) || prefix.startsWith(`${key}/`)) yield* this.#walk(`${key}/`, prefix, signal)
       } else if (entry.isFile() && key.startsWith(prefix)) {
-        const size = await stat(join(this.#root, key)).then(
-          info => info.size,
+        const info = await stat(join(this.#root, key)).then(
+          found => found,
           () => undefined,
         )
-        if (size !== undefined) yield { key, size }
+        if (info !== undefined) yield { key, size: info.size, putAt: info.mtimeMs }
       }
     }
   }

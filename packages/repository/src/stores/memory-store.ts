@@ -6,10 +6,12 @@ import { type ByteRange, type GetOptions, MAX_OBJECT_LENGTH, type Store, type St
 export class MemoryStore implements Store {
   readonly url = 'memory:'
   readonly objects = new Map<string, Uint8Array>()
+  readonly #putAt = new Map<string, number>()
 
   async put(key: string, bytes: Uint8Array, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     options.signal?.throwIfAborted()
     this.objects.set(checkKey(key), Uint8Array.from(bytes))
+    this.#putAt.set(key, Date.now())
   }
 
   async get(key: string, range?: ByteRange, options: GetOptions = {}): Promise<Uint8Array> {
@@ -32,7 +34,7 @@ export class MemoryStore implements Store {
   async *list(prefix: string, options: { readonly signal?: AbortSignal } = {}): AsyncIterable<StoredObject> {
     for (const [key, bytes] of [...this.objects]) {
       options.signal?.throwIfAborted()
-      if (key.startsWith(prefix)) yield { key, size: bytes.length }
+      if (key.startsWith(prefix)) yield { key, size: bytes.length, putAt: this.#putAt.get(key) ?? 0 }
     }
   }
 

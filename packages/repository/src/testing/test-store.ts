@@ -117,6 +117,11 @@ export function testStore(name: string, make: () => Promise<Store | string>): vo
       expect(await listed(store, `${prefix}nothing/`)).toEqual({})
     })
 
+    check('lists when each was put', async store => {
+      await store.put(`${prefix}t/1`, Buffer.alloc(1))
+      for await (const { putAt } of store.list(`${prefix}t/`)) expect(Math.abs(Date.now() - putAt)).toBeLessThan(60_000)
+    })
+
     check('deletes, also what is absent, and more keys than one request of S3 takes', async store => {
       await store.put(`${prefix}d/kept`, Buffer.alloc(1))
       await store.put(`${prefix}d/gone`, Buffer.alloc(1))

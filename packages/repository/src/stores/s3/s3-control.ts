@@ -66,7 +66,7 @@ export class S3Control {
       )
       for (const item of page.objects) {
         const name = String(item.name ?? '')
-        if (name.startsWith(root)) yield { key: name.slice(root.length), size: Number(item.size) }
+        if (name.startsWith(root)) yield { key: name.slice(root.length), size: Number(item.size), putAt: Number(item.lastModified) }
       }
       token = page.isTruncated ? String(page.nextContinuationToken) : ''
     } while (token !== '')
