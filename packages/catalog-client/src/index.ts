@@ -30,6 +30,7 @@ export { type CatalogClientOptions, createCatalogClient } from './client.ts'
 export { CATALOG_ERRORS, CatalogError, type CatalogErrorCode, isCatalogErrorCode } from './errors.ts'
 export { FINDING_CODES, type FindingCode, type FindingFacts, type FindingKind } from './finding-codes.ts'
 export { type PageRequest, pageEnd, placeAfter, placeOf } from './page.ts'
+export { restoredVmName } from './restored-vm-name.ts'
 export {
   type AttemptEnd,
   type BackupOptions,

@@ -88,6 +88,7 @@ const RETRY_MS = 2000
  * may have looked before the last snapshot or VM was there, so whatever the run made and does not need goes now. A run that is still to
  * be prepared keeps all: the next attempt goes on with it.
  *
+ * @param made VMs that the platform made for this very job: one that is not the run's target is a second one, made after the platform had forgotten the token
  * @throws what may pass (VM_BUSY after ten minutes, the platform out of reach), so that the job is delivered again: nobody else comes by.
  */
 export async function takeAwayIfEnded(
@@ -95,6 +96,7 @@ export async function takeAwayIfEnded(
   { catalog, log, retryMs = RETRY_MS }: SnapshotDeps,
   platform: PlatformDriver,
   signal: AbortSignal,
+  made: ReadonlySet<string> = new Set(),
 ): Promise<void> {
   const deadline = performance.now() + PATIENCE_MS
   let ended = false
@@ -107,6 +109,7 @@ export async function takeAwayIfEnded(
       // Also after a good end: this job itself may be the late one, delivered again after it was killed.
       await deleteSnapshots(run, platform, signal)
       if (run.kind === 'restore' && !isSuccess(run.outcome)) await deleteCreatedVm(run, platform, signal)
+      for (const vmId of made) if (vmId !== run.targetPlatformVmId) await platform.deleteVm(vmId, signal)
       return
     } catch (error) {
       if (!hasCode(error, 'VM_BUSY') || performance.now() > deadline) {

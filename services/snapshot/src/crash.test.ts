@@ -262,6 +262,30 @@ describe.each(stories)('$name', ({ story, open }) => {
   })
 })
 
+test('a new VM that is asked for again once the platform has forgotten the token, by a worker that slept through a whole restore, is deleted', async () => {
+  let twice = 0
+  for (let n = 1; ; n++) {
+    const world = await restoreWorld({ target: 'new-vm' })
+    let step = 0
+    const create = world.platform.createVm.bind(world.platform)
+    const deps = world.watched(async at => {
+      if (at.startsWith('during') || ++step !== n) return
+      await prepareRestore(RUN_ID, world.deps, signal)
+      world.catalog.run = { ...world.catalog.run, state: 'finishing', outcome: 'succeeded' }
+      await finishInTheEnd(world)
+      world.platform.muchLater()
+      world.platform.createVm = async (...args) => {
+        twice += 1
+        return create(...args)
+      }
+    })
+    await prepareRestore(RUN_ID, deps, signal).catch(error => expect(error).toMatchObject({ code: 'RUN_ENDED' }))
+    if (step < n) break
+    expect([...world.platform.vms.keys()], `slept at step ${n}`).toEqual(['vm-1', world.catalog.run.targetPlatformVmId])
+  }
+  expect(twice).toBeGreaterThan(0)
+})
+
 test('sealing crashed at any step makes the same point, once', async () => {
   const open = async (): Promise<StoryWorld> => {
     const world = await storyWorld({ kind: 'backup' })

@@ -1,4 +1,4 @@
-import { type Catalog, ENDED_STATES, type RestoreOptions, type RunForWork } from '@varve/catalog-client'
+import { type Catalog, ENDED_STATES, type RestoreOptions, type RunForWork, restoredVmName } from '@varve/catalog-client'
 import { errorReport, hasCode } from '@varve/errors'
 import { carriesToken, type PlatformDriver, type VmConfig } from '@varve/platform'
 
@@ -9,13 +9,15 @@ interface Context {
   readonly platform: PlatformDriver
   readonly catalog: Catalog
   readonly signal: AbortSignal
+  /** Gets the ids of the VMs that the platform made for this very call. */
+  readonly made: Set<string>
 }
 
 /**
  * The new VM of a restore, made at the first call. The intent is in the catalog before the platform is asked, the id before the VM is made.
  * May be busy: an earlier attempt's creation may be under way.
  */
-export async function makeVm(run: RunForWork, config: VmConfig, { platform, catalog, signal }: Context): Promise<string> {
+export async function makeVm(run: RunForWork, config: VmConfig, { platform, catalog, signal, made }: Context): Promise<string> {
   const { createdVmId } = run.resources
   if (createdVmId !== null) {
     const there = await findVm(run, platform, signal)
@@ -24,8 +26,17 @@ export async function makeVm(run: RunForWork, config: VmConfig, { platform, cata
   // The saved configuration goes with the run, for the clean-up.
   await catalog.recordSnapshot(run.id, { checkpointId: '0', config })
   if (createdVmId === null) await catalog.recordResources(run.id, { createdVmId: UNKNOWN_YET })
-  const record = (vmId: string): Promise<void> => catalog.recordResources(run.id, { createdVmId: vmId })
-  return recorded(run.id, await platform.createVm(config, newVmName(run), run.id, signal, record), catalog)
+  const record = async (vmId: string): Promise<void> => {
+    try {
+      await catalog.recordResources(run.id, { createdVmId: vmId })
+    } catch (error) {
+      // Over meanwhile: what is on its way is waited for, since only a VM that is there can be deleted.
+      if (!hasCode(error, 'RUN_ENDED')) throw error
+    }
+  }
+  const vmId = await platform.createVm(config, restoredVmName(run), run.id, signal, record)
+  made.add(vmId)
+  return recorded(run.id, vmId, catalog)
 }
 
 async function recorded(runId: string, vmId: string, catalog: Catalog): Promise<string> {
@@ -48,7 +59,7 @@ export async function createdVm(run: RunForWork, platform: PlatformDriver, signa
     accepted = vmId
   }
   try {
-    return await platform.createVm(run.config, newVmName(run), run.id, signal, note)
+    return await platform.createVm(run.config, restoredVmName(run), run.id, signal, note)
   } catch (error) {
     if (errorReport(error).retryable && !hasCode(error, 'TASK_FAILED')) throw error
     // It failed or was refused: at most its remains are there.
@@ -74,11 +85,4 @@ async function findVm(run: RunForWork, platform: PlatformDriver, signal: AbortSi
   }
   for await (const vm of platform.listVms(signal)) if (carriesToken(vm, run.id)) return vm.id
   return null
-}
-
-function newVmName(run: RunForWork): string {
-  const { name } = run.options as RestoreOptions
-  // 2026-11-22T23:25:31.000Z -> 20261122-232531
-  const time = run.createdAt.slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')
-  return name ?? `${run.vmName}-restored-${time}`
 }

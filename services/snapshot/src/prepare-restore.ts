@@ -29,6 +29,7 @@ export async function prepareRestore(runId: string, deps: SnapshotDeps, signal: 
   const repeated = run.state !== 'queued'
   const platform = await platforms.get(run.platformId)
   const plans: PlannedImage[] = []
+  const made = new Set<string>()
   try {
     if (run.state === 'copying') return // delivered twice
     await catalog.startRun(runId)
@@ -38,7 +39,7 @@ export async function prepareRestore(runId: string, deps: SnapshotDeps, signal: 
     const saved = await catalog.getPointConfig(point.id)
 
     const unbound = { repeated, signal, type: 'restore', platform, catalog, retryMs: deps.retryMs } as const
-    const vm = await restoreTarget(run, saved, point.images, { platform, deps, signal, lease: unbound })
+    const vm = await restoreTarget(run, saved, point.images, { platform, deps, signal, lease: unbound, made })
     await catalog.setTarget(runId, vm.id)
     for (const note of checkTargetDisks(point.images, vm)) await catalog.addNote(runId, note)
     run = await catalog.getRunForWork(runId)
@@ -62,7 +63,7 @@ export async function prepareRestore(runId: string, deps: SnapshotDeps, signal: 
     await storePlan(run, plans, { snapshotId: under?.snapshot.id ?? null, leaseId, prediction }, catalog)
     log.info({ runId, restorePointId: point.id, target: vm.id, differential }, 'restore prepared')
   } catch (error) {
-    await takeAwayIfEnded(runId, deps, platform, signal)
+    await takeAwayIfEnded(runId, deps, platform, signal, made)
     if (!(await isPlannedMeanwhile(runId, deps))) throw error
     log.info({ runId, err: error }, 'another worker prepared the restore')
   } finally {

@@ -12,6 +12,8 @@ interface Context {
   readonly signal: AbortSignal
   /** Of the original. */
   readonly lease: Omit<LeaseContext, 'vmId'>
+  /** Gets the ids of the VMs that the platform makes for this very call. */
+  readonly made: Set<string>
 }
 
 /**
@@ -27,7 +29,7 @@ export async function restoreTarget(
   const { platform, deps, signal } = context
   const { catalog, retryMs } = deps
   if ((run.options as RestoreOptions).target === 'new-vm') {
-    const vmId = await makeVm(run, saved.config, { platform, catalog, signal })
+    const vmId = await makeVm(run, saved.config, { platform, catalog, signal, made: context.made })
     const made = await vmForRun(vmId, await catalog.getRunForWork(run.id), { platform, catalog, signal, retryMs })
     return notBusy(made)
   }
