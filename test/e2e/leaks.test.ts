@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Check, Finding, Run } from '@varve/catalog-client'
+import { type Check, type Finding, type Run, restoredVmName } from '@varve/catalog-client'
 import { startPostgres } from '@varve/postgres'
 import { openRepository, openStore, packKey, type Repository, rootKey } from '@varve/repository'
 import { startMinio } from '@varve/repository/testing'
@@ -185,9 +185,40 @@ test('a VM of a failed restore that somebody turned on is not deleted', async ()
   // Not even tried: the platform might do it.
   expect(findings).toMatchObject([{ code: 'vm-of-failed-restore', swept: false, message: expect.not.stringContaining('taken away') }])
   await system.driver.power(vm, 'off')
+  // Whether it was on in between is not known later, when it may well be somebody's.
+  const end = (of: string): Promise<unknown> =>
+    sql.query(
+      `set session_replication_role = replica; update varve.runs set ended_at = ${of} where id = '${restore.id}'; set session_replication_role = default`,
+    )
+  await end(`now() - interval '2 hours'`)
+  expect((await check('leaks', true)).findings).toMatchObject([{ swept: false, message: expect.stringContaining('more than an hour ago') }])
+  await end('now()')
   expect(told(await check('leaks', true))).toEqual(['vm-of-failed-restore swept'])
   expect(await vmNames()).toEqual(['app-1'])
 })
+
+test('a VM that was made a second time for a restore is told; a copy of another name is not', async () => {
+  const restore = await cancelled('restore')
+  const { rows } = await sql.query<{ name: string }>(`select name from varve.vms where id = $1`, [restore.vmId])
+  const name = restoredVmName({ ...restore, vmName: rows[0]!.name })
+  const second = await system.driver.createVm(vmConfig(name, DISKS), name, restore.id)
+  const other = await system.driver.createVm(vmConfig('renamed', DISKS), 'renamed', 'by-hand')
+  const set = (what: string): Promise<unknown> =>
+    sql.query(
+      `set session_replication_role = replica; update varve.runs set ${what} where id = '${restore.id}'; set session_replication_role = default`,
+    )
+  await set(`state = 'succeeded', outcome = 'succeeded', reason = null, target_platform_vm_id = '${other}'`)
+  expect((await check('leaks', true)).findings).toMatchObject([{ code: 'second-vm-of-restore', subject: second, swept: false }])
+  for (const kept of [
+    `target_platform_vm_id = '${second}'`,
+    `target_platform_vm_id = 'gone'`,
+    `target_platform_vm_id = '${other}', options = '{"target":"new-vm","name":"x"}'`,
+  ]) {
+    await set(kept)
+    expect(told(await check('leaks', true))).toEqual([])
+  }
+  for (const vm of [second, other]) await system.driver.deleteVm(vm)
+}, 60_000)
 
 test('an object of an unknown owner goes at the second look that was asked for, unless a restore point in the repository needs it', async () => {
   // Of an old run the catalog keeps only which tries were accepted.

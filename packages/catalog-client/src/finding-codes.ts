@@ -32,7 +32,13 @@ export const FINDING_CODES = {
     kind: 'leak',
     invariant: 7,
     swept: 'yes',
-    help: 'A VM was made for a restore that did not succeed; its disks are half written. It is deleted only while it is off.',
+    help: 'A VM was made for a restore that did not succeed; its disks are half written. It is deleted only while it is off, and within an hour of the end of the restore; later somebody may have used it: delete it on the platform if nobody did.',
+  },
+  'second-vm-of-restore': {
+    kind: 'leak',
+    invariant: 7,
+    swept: 'no',
+    help: 'A VM that is off has the name and the description that a restore gave to the VM it made, and is another than that. A worker that was killed then had it made a second time, and it is empty; or somebody renamed the restored VM and gave its name to a copy. Look at it, then delete it on the platform.',
   },
   'vm-of-unknown-run': {
     kind: 'note',

@@ -1,9 +1,9 @@
-import type { LiveRunFacts, Platform, RunFacts } from '@varve/catalog-client'
+import { type LiveRunFacts, type Platform, type RunFacts, restoredVmName } from '@varve/catalog-client'
 import { hasCode } from '@varve/errors'
 import type { PlatformDriver, PlatformVm } from '@varve/platform'
 import type { CheckContext } from './check-context.ts'
 import { allOf, batches, eachOf } from './each-of.ts'
-import { judgeMadeVm, judgeSnapshot, runOfSnapshot, runOfVm, SNAPSHOT_PREFIX } from './judge-remains.ts'
+import { judgeMadeVm, judgeSnapshot, runOfSnapshot, runOfVm, SNAPSHOT_PREFIX, whyKept } from './judge-remains.ts'
 
 /** Requests to one platform at the same time. */
 const AT_ONCE = 4
@@ -17,8 +17,10 @@ const OTHERS_PER_LOOK = 200
 interface OnPlatform extends CheckContext {
   readonly platform: Platform
   readonly driver: PlatformDriver
-  /** VMs that a run under way works on, by the platform's ids: they are left alone. */
+  /** VMs that a run under way worked on when the check began, by the platform's ids. */
   readonly inUse: ReadonlySet<string>
+  /** Does a run under way work on it now? Then it is left alone. */
+  readonly isInUse: (vmId: string) => Promise<boolean>
 }
 
 /** Snapshots, VMs and leases on the platforms that no run owns. A platform that does not answer is a note, and the others are looked at. */
@@ -30,8 +32,12 @@ export async function checkPlatforms(context: CheckContext, live: ReadonlyMap<st
   for (const platform of await catalog.listPlatforms()) {
     const of = (run: RunFacts): boolean => run.platformId === platform.id
     const inUse = vmsOf([...live.values()].filter(of))
+    const isInUse = async (vmId: string): Promise<boolean> => {
+      for await (const run of allOf(after => catalog.liveRunFacts(after))) if (of(run) && vmsOf([run]).has(vmId)) return true
+      return false
+    }
     try {
-      const on = { ...context, platform, driver: await platforms.get(platform.id), inUse }
+      const on = { ...context, platform, driver: await platforms.get(platform.id), inUse, isInUse }
       await checkLeases(ended.filter(of), on)
       await checkVms(vmsOf(ended.filter(of)), on)
     } catch (error) {
@@ -131,7 +137,8 @@ async function snapshotsOf(vm: PlatformVm, driver: PlatformDriver, signal: Abort
   }
 }
 
-async function judge(remains: readonly Remains[], { catalog, driver, platform, findings, inUse }: OnPlatform): Promise<void> {
+async function judge(remains: readonly Remains[], on: OnPlatform): Promise<void> {
+  const { catalog, driver, platform, findings, isInUse } = on
   const ids = [...new Set(remains.map(({ runId }) => runId))]
   const runs = new Map<string, RunFacts>()
   for await (const some of batches(ids, 1000)) for (const run of await catalog.runFacts(some)) runs.set(run.id, run)
@@ -149,15 +156,16 @@ async function judge(remains: readonly Remains[], { catalog, driver, platform, f
         message: `snapshot ${snapshot.name} of VM ${vm.name} (${vm.id}): ${when}`,
         // A run under way on the VM comes first: deleting merges layers under it.
         takeAway: async stop => {
-          if (inUse.has(vm.id)) return false
+          if (await isInUse(vm.id)) return false
           await driver.deleteSnapshot(vm.id, snapshot.id, stop)
           return true
         },
       })
       continue
     }
-    const code = judgeMadeVm(run)
+    const code = judgeMadeVm(run, vm)
     if (code === null) continue
+    if (code === 'second-vm-of-restore' && !(await isMadeTwice(vm, runId, on))) continue
     findings.add({
       ...about,
       code,
@@ -165,11 +173,27 @@ async function judge(remains: readonly Remains[], { catalog, driver, platform, f
       message: `VM ${vm.name} (${vm.power}): ${when}`,
       // Nobody but a person turns such a VM on: then it is not ours to delete.
       takeAway: async stop => {
+        if (code !== 'vm-of-failed-restore' || run === undefined) return false
+        const why = whyKept(run, Date.now())
+        if (why !== null) return why
         const now = await driver.getVm(vm.id, stop)
-        if (inUse.has(vm.id) || now.power !== 'off' || runOfVm(now) !== runId) return false
+        if ((await isInUse(vm.id)) || now.power !== 'off' || runOfVm(now) !== runId) return false
         await driver.deleteVm(vm.id, stop)
         return true
       },
     })
+  }
+}
+
+/** A VM made twice has the name that the restore gives; one of another name is a copy. The only one is the restored VM itself, moved to another id. */
+async function isMadeTwice(vm: PlatformVm, runId: string, { catalog, driver, signal }: OnPlatform): Promise<boolean> {
+  const run = await catalog.getRunForWork(runId)
+  if (run.targetPlatformVmId === null || vm.name !== restoredVmName(run)) return false
+  try {
+    await driver.getVm(run.targetPlatformVmId, signal)
+    return true
+  } catch (error) {
+    if (hasCode(error, 'VM_NOT_FOUND')) return false
+    throw error
   }
 }

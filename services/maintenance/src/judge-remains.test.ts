@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type { RunFacts } from '@varve/catalog-client'
 import { expect, test } from 'vitest'
-import { judgeMadeVm, judgeSnapshot, runOfSnapshot, runOfVm } from './judge-remains.ts'
+import { FAILED_VM_S, judgeMadeVm, judgeSnapshot, runOfSnapshot, runOfVm, whyKept } from './judge-remains.ts'
 
 const id = randomUUID()
 const run = (over: Partial<RunFacts>): RunFacts => ({ kind: 'restore', outcome: null, endedAt: null, ...over }) as RunFacts
+const vm = { id: 'made', power: 'off' } as const
 const ended = '2026-03-01T10:00:00.000Z'
 
 test.each([
@@ -27,13 +28,27 @@ test('an owner that has not ended owns; what succeeded left the VM to its user, 
   expect(judgeSnapshot(run({}))).toBeNull()
   expect(judgeSnapshot(run({ endedAt: ended, outcome: 'succeeded' }))).toBe('snapshot-of-ended-run')
   expect(judgeSnapshot(undefined)).toBe('snapshot-of-unknown-run')
-  expect(judgeMadeVm(undefined)).toBe('vm-of-unknown-run')
-  expect(judgeMadeVm(run({}))).toBeNull()
-  expect(judgeMadeVm(run({ outcome: 'failed' }))).toBeNull()
-  for (const outcome of ['succeeded', 'succeeded-with-damage'] as const) expect(judgeMadeVm(run({ endedAt: ended, outcome }))).toBeNull()
-  for (const outcome of ['failed', 'cancelled'] as const) {
-    expect(judgeMadeVm(run({ endedAt: ended, outcome }))).toBe('vm-of-failed-restore')
-    // No VM is made for a backup: somebody copied the text.
-    expect(judgeMadeVm(run({ endedAt: ended, outcome, kind: 'backup' }))).toBeNull()
+  expect(judgeMadeVm(undefined, vm)).toBe('vm-of-unknown-run')
+  expect(judgeMadeVm(run({}), vm)).toBeNull()
+  expect(judgeMadeVm(run({ outcome: 'failed' }), vm)).toBeNull()
+  for (const outcome of ['succeeded', 'succeeded-with-damage'] as const) {
+    const of = (targetPlatformVmId: string, kind: RunFacts['kind'] = 'restore') =>
+      run({ endedAt: ended, outcome, targetPlatformVmId, kind })
+    expect(judgeMadeVm(of('made'), vm)).toBeNull()
+    expect(judgeMadeVm(of('another'), vm)).toBe('second-vm-of-restore')
+    expect(judgeMadeVm(of('another'), { ...vm, power: 'on' })).toBeNull()
+    expect(judgeMadeVm(of('another', 'backup'), vm)).toBeNull()
   }
+  for (const outcome of ['failed', 'cancelled'] as const) {
+    expect(judgeMadeVm(run({ endedAt: ended, outcome }), vm)).toBe('vm-of-failed-restore')
+    // No VM is made for a backup: somebody copied the text.
+    expect(judgeMadeVm(run({ endedAt: ended, outcome, kind: 'backup' }), vm)).toBeNull()
+  }
+})
+
+test('the VM of a failed restore is deleted soon after, or not at all', () => {
+  const at = Date.parse(ended)
+  expect(whyKept({ endedAt: ended }, at + FAILED_VM_S * 1000)).toBeNull()
+  expect(whyKept({ endedAt: ended }, at + FAILED_VM_S * 1000 + 1)).toMatch(/somebody may have used/)
+  expect(whyKept({ endedAt: null }, at)).not.toBeNull()
 })

@@ -22,9 +22,25 @@ export function judgeSnapshot(run: Pick<RunFacts, 'endedAt'> | undefined): Findi
   return run.endedAt === null ? null : 'snapshot-of-ended-run'
 }
 
-/** And a VM that was made for it? The VM of a restore that succeeded is the user's. */
-export function judgeMadeVm(run: Pick<RunFacts, 'endedAt' | 'outcome' | 'kind'> | undefined): FindingCode | null {
+/**
+ * And a VM that was made for it? The one that a restore wrote to with success is the user's. Another one with the run's token and off was made a second time, or it is a
+ * copy of the user's that has the description, too.
+ */
+export function judgeMadeVm(
+  run: Pick<RunFacts, 'endedAt' | 'outcome' | 'kind' | 'targetPlatformVmId'> | undefined,
+  vm: Pick<PlatformVm, 'id' | 'power'>,
+): FindingCode | null {
   if (run === undefined) return 'vm-of-unknown-run'
-  const failed = run.kind === 'restore' && (run.outcome === 'failed' || run.outcome === 'cancelled')
-  return run.endedAt !== null && failed ? 'vm-of-failed-restore' : null
+  if (run.kind !== 'restore' || run.endedAt === null) return null
+  if (run.outcome === 'failed' || run.outcome === 'cancelled') return 'vm-of-failed-restore'
+  return vm.id !== run.targetPlatformVmId && vm.power === 'off' ? 'second-vm-of-restore' : null
+}
+
+/** Seconds after the end of a failed restore for which its VM is deleted. Whether somebody had it on since cannot be told, and later it may well be somebody's. */
+export const FAILED_VM_S = 3600
+
+/** Why the VM of a failed restore is not to be deleted; null: it may be. */
+export function whyKept({ endedAt }: Pick<RunFacts, 'endedAt'>, now: number): string | null {
+  if (endedAt !== null && now - Date.parse(endedAt) <= FAILED_VM_S * 1000) return null
+  return 'the restore ended more than an hour ago: somebody may have used the VM since, delete it on the platform if nobody did'
 }
