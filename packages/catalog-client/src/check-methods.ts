@@ -26,8 +26,11 @@ export const IDS_PER_CALL = 1000
 export interface CheckMethods {
   /** The same id gives the same check. */
   createCheck(request: CheckRequest, id?: string): Promise<Check>
-  /** The newest check of its kind, of leaks and with a sweep: a new one, unless one is open or was made less than so many seconds ago. */
-  createPeriodicCheck(everySeconds: number): Promise<Check>
+  /**
+   * The newest check of its kind, with a sweep: a new one, unless one is open or was made less than so many seconds ago. It is of leaks, and of all at the longer
+   * interval (0: never); one of all that failed is due again after an hour.
+   */
+  createPeriodicCheck(everySeconds: number, wholeEverySeconds: number): Promise<Check>
   getCheck(id: string): Promise<CheckWithFindings>
   /** Newest first, without their findings. */
   listChecks(filter?: CheckFilter): Promise<readonly Check[]>

@@ -154,7 +154,10 @@ export const ROUTES: { readonly [M in CatalogMethod]: Route } = {
   activeLeases: get('/leases'),
 
   createCheck: post('/checks', { check: checkRequest, id: Type.Optional(uuid()) }),
-  createPeriodicCheck: post('/checks/periodic', { everySeconds: Type.Integer({ minimum: 1, maximum: 604_800 }) }),
+  createPeriodicCheck: post('/checks/periodic', {
+    everySeconds: Type.Integer({ minimum: 1, maximum: 604_800 }),
+    wholeEverySeconds: Type.Integer({ minimum: 0, maximum: 31_622_400 }),
+  }),
   getCheck: get('/checks/:id'),
   // Questions that a query string is too short or too plain for.
   listChecks: post('/checks/list', { filter: Type.Optional(checkFilter) }),

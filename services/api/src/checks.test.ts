@@ -66,4 +66,9 @@ test('leaks: what the newest whole look found, less what later ones took away, a
   expect(body.underWay).toBe(true)
   expect(body.items.map((item: Finding) => item.subject)).toEqual(['b', 'c'])
   expect(body.swept.map((item: Finding) => item.subject)).toEqual(['a'])
+
+  // One made at an interval that looked at everything counts as such.
+  const { id } = await memory.createCheck({ scope: 'all', sweep: true })
+  memory.endCheck(id, [finding('d')], { periodic: true, createdAt: new Date(5000).toISOString() })
+  expect((await call('GET', '/v1/leaks')).body.items.map((item: Finding) => item.subject)).toEqual(['d'])
 })

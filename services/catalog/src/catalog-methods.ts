@@ -109,7 +109,7 @@ export function catalogMethods(
     getImageRoot: imageId => getImageRoot(db, imageId),
     activeLeases: () => activeLeases(db),
     createCheck: (request, id) => createCheck(db, request, id),
-    createPeriodicCheck: everySeconds => createPeriodicCheck(db, everySeconds),
+    createPeriodicCheck: (everySeconds, wholeEverySeconds) => createPeriodicCheck(db, everySeconds, wholeEverySeconds),
     getCheck: id => getCheck(db, id),
     listChecks: filter => listChecks(db, filter),
     takeCheck: worker => takeCheck(db, worker),

@@ -65,24 +65,51 @@ test('a silent worker loses its check to another, and its late end changes nothi
 })
 
 test('however many ask for the periodic check, one is open, and the next is due only later', async () => {
-  const made = await Promise.all(Array.from({ length: 8 }, () => t.catalog.createPeriodicCheck(300)))
+  const made = await Promise.all(Array.from({ length: 8 }, () => t.catalog.createPeriodicCheck(300, 0)))
   expect(new Set(made.map(({ id }) => id)).size).toBe(1)
   const { id } = made[0]!
   await t.catalog.takeCheck('w')
   await t.catalog.endCheck(id, 'w', { findings: [], summary })
-  expect((await t.catalog.createPeriodicCheck(300)).id).toBe(id)
+  expect((await t.catalog.createPeriodicCheck(300, 0)).id).toBe(id)
   await age("created_at = now() - interval '301 seconds'")
-  expect((await t.catalog.createPeriodicCheck(300)).id).not.toBe(id)
+  expect((await t.catalog.createPeriodicCheck(300, 0)).id).not.toBe(id)
   expect(await t.catalog.listChecks({ periodic: true })).toHaveLength(2)
 })
 
 test('old checks go, the newest that was done stays', async () => {
   for (let day = 1; day <= 4; day++) {
-    const { id } = await t.catalog.createPeriodicCheck(1)
+    const { id } = await t.catalog.createPeriodicCheck(1, 0)
     await t.catalog.takeCheck('w')
     await t.catalog.endCheck(id, 'w', { findings: [], summary })
     await age("created_at = created_at - interval '2 days', ended_at = ended_at - interval '2 days'")
   }
-  await t.catalog.createPeriodicCheck(1)
+  await t.catalog.createPeriodicCheck(1, 0)
   expect((await t.catalog.listChecks()).map(({ state }) => state)).toEqual(['queued', 'done'])
+})
+
+test('one of them looks at everything, once in its longer interval, or an hour after it failed', async () => {
+  const made = async (end: Parameters<typeof t.catalog.endCheck>[2], minutes: number): Promise<string> => {
+    const { id, scope } = await t.catalog.createPeriodicCheck(300, 86_400)
+    await t.catalog.takeCheck('w')
+    await t.catalog.endCheck(id, 'w', end)
+    await age(`created_at = created_at - interval '${minutes} minutes', ended_at = ended_at - interval '${minutes} minutes'`)
+    return scope
+  }
+  const done = { findings: [], summary }
+  const failed = { error: { code: 'STORE_UNAVAILABLE', message: 'away' } }
+  const scopes = [
+    await made(failed, 30),
+    await made(done, 31),
+    await made(done, 1000),
+    await made(done, 441),
+    await made(done, 60 * 25 * 3),
+  ]
+  expect(scopes).toEqual(['all', 'leaks', 'all', 'leaks', 'all'])
+  // Of each kind the newest that was done stays, however old.
+  await t.catalog.createPeriodicCheck(300, 0)
+  expect((await t.catalog.listChecks({ periodic: true })).map(({ scope, state }) => `${scope} ${state}`)).toEqual([
+    'leaks queued',
+    'all done',
+    'leaks done',
+  ])
 })

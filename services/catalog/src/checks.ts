@@ -17,6 +17,8 @@ import type { Database, Sql } from './database.ts'
 /** Seconds without a sign of life after which a check is given to another worker. */
 export const CHECK_SILENCE_S = 60
 const CHECKS_LISTED = 20
+/** A periodic look at everything that failed is not tried again with each of the others. */
+const RETRY_WHOLE_S = 3600
 /** How long checks are kept that are made at intervals: they are many. Of others old-rows.ts takes care. */
 const KEEP_PERIODIC = '1 day'
 
@@ -65,25 +67,27 @@ export async function createCheck(db: Database, request: CheckRequest, id: strin
 }
 
 /** However many ask at once: the index lets one in, and what is open or was made a moment ago keeps all out. Old checks go on this occasion. */
-export async function createPeriodicCheck(db: Database, everySeconds: number): Promise<Check> {
+export async function createPeriodicCheck(db: Database, everySeconds: number, wholeEverySeconds: number): Promise<Check> {
   const { rowCount } = await db.query(
     `insert into varve.checks (scope, sweep, periodic)
-     select 'leaks', true, true
+     select case when $2 > 0 and not exists (select 1 from varve.checks where periodic and scope = 'all'
+                   and created_at > now() - make_interval(secs => case when state = 'failed' then least($2, ${RETRY_WHOLE_S}) else $2 end))
+                 then 'all' else 'leaks' end, true, true
       where not exists (select 1 from varve.checks where periodic
         and (state in ('queued', 'running') or created_at > now() - make_interval(secs => $1)))
      on conflict do nothing`,
-    [everySeconds],
+    [everySeconds, wholeEverySeconds],
   )
   if (rowCount === 1) await db.query(DELETE_OLD)
   const [newest] = await listChecks(db, { periodic: true, limit: 1 })
   return newest!
 }
 
-/** The newest of a kind that was done stays. */
+/** The newest of a scope that was done stays. */
 const DELETE_OLD = `
   delete from varve.checks c
    where c.periodic and c.ended_at < now() - interval '${KEEP_PERIODIC}'
-     and exists (select 1 from varve.checks n where n.periodic and n.state = 'done' and n.created_at > c.created_at)`
+     and exists (select 1 from varve.checks n where n.periodic and n.scope = c.scope and n.state = 'done' and n.created_at > c.created_at)`
 
 export async function getCheck(db: Database, id: string): Promise<CheckWithFindings> {
   const { rows } = await db.query<CheckRow & { findings: Finding[] | null } & Record<string, unknown>>(

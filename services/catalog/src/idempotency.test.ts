@@ -95,7 +95,7 @@ test('every changing call may be repeated: same answer, nothing changes', async 
   await catalog.reportPressure(platform.id, 'slow')
   await catalog.deletePlatform(platform.id)
 
-  await catalog.createPeriodicCheck(60)
+  await catalog.createPeriodicCheck(60, 0)
   const check = await catalog.createCheck({ scope: 'all', sweep: false })
   for (;;) {
     const taken = await catalog.takeCheck('w')

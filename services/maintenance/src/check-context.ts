@@ -19,6 +19,11 @@ export interface CheckContext {
   readonly signal: AbortSignal
 }
 
+/** Does it look at everything? Most of those made at intervals look at what changed lately only. */
+export function isWhole({ periodic, scope }: Pick<Check, 'periodic' | 'scope'>): boolean {
+  return !periodic || scope === 'all'
+}
+
 export interface CheckLimits {
   /** Seconds without a sign of life after which a run under way counts as silent. */
   readonly silenceS: number

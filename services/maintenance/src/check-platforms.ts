@@ -1,7 +1,7 @@
 import { type LiveRunFacts, type Platform, type RunFacts, restoredVmName } from '@varve/catalog-client'
 import { hasCode } from '@varve/errors'
 import type { PlatformDriver, PlatformVm } from '@varve/platform'
-import type { CheckContext } from './check-context.ts'
+import { type CheckContext, isWhole } from './check-context.ts'
 import { allOf, batches, eachOf } from './each-of.ts'
 import { judgeMadeVm, judgeSnapshot, runOfSnapshot, runOfVm, SNAPSHOT_PREFIX, whyKept } from './judge-remains.ts'
 
@@ -26,7 +26,7 @@ interface OnPlatform extends CheckContext {
 /** Snapshots, VMs and leases on the platforms that no run owns. A platform that does not answer is a note, and the others are looked at. */
 export async function checkPlatforms(context: CheckContext, live: ReadonlyMap<string, LiveRunFacts>): Promise<void> {
   const { catalog, platforms, check, findings, log, signal } = context
-  const within = check.periodic ? ENDED_WITHIN_S.periodic : ENDED_WITHIN_S.whole
+  const within = isWhole(check) ? ENDED_WITHIN_S.whole : ENDED_WITHIN_S.periodic
   const ended: RunFacts[] = []
   for await (const run of allOf(after => catalog.endedRunFacts(within, after))) ended.push(run)
   for (const platform of await catalog.listPlatforms()) {
@@ -114,7 +114,7 @@ async function* chosenVms(
   const turn = Math.floor(Date.parse(check.createdAt) / 60_000) * OTHERS_PER_LOOK
   const others: PlatformVm[] = []
   for await (const vms of batches(driver.listVms(signal), VMS_PER_BATCH)) {
-    if (!check.periodic) {
+    if (isWhole(check)) {
       yield { vms, asked: vms }
       continue
     }

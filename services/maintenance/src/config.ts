@@ -10,6 +10,12 @@ const MaintenanceConfig = Type.Object({
    */
   VARVE_LEAKS_EVERY_SECONDS: Type.Integer({ default: 300, minimum: 0, maximum: 604_800 }),
 
+  /**
+   * Seconds between two of these that are a whole check instead: the listing of the repository, every VM, every point with its roots and block maps, not the blocks
+   * (docs/checks.md tells the cost). 0: none. One is open at a time, so the others wait for it.
+   */
+  VARVE_CHECK_EVERY_SECONDS: Type.Integer({ default: 86_400, minimum: 0, maximum: 31_622_400 }),
+
   /** Seconds without a sign of life after which a check says that a run under way is silent. More than the catalog takes to queue its step again (90). */
   VARVE_RUN_SILENCE_SECONDS: Type.Integer({ default: 300, minimum: 1, maximum: 86_400 }),
 

@@ -9,6 +9,7 @@ await runService('maintenance', { readConfig: () => loadMaintenanceConfig(proces
   const maintenance = await startMaintenance({
     ...(await openRepositoryParts(service, { create: false })),
     everySeconds: config.VARVE_LEAKS_EVERY_SECONDS,
+    wholeEverySeconds: config.VARVE_CHECK_EVERY_SECONDS,
     silenceSeconds: config.VARVE_RUN_SILENCE_SECONDS,
     unfinishedSeconds: config.VARVE_UNFINISHED_SECONDS,
     unknownAgeSeconds: config.VARVE_UNKNOWN_AGE_SECONDS,

@@ -1,5 +1,5 @@
 import { type Check, FINDING_CODES, type LiveRunFacts } from '@varve/catalog-client'
-import type { CheckContext } from './check-context.ts'
+import { type CheckContext, isWhole } from './check-context.ts'
 import { checkObjects } from './check-objects.ts'
 import { checkPlatforms } from './check-platforms.ts'
 import { checkPoints } from './check-points.ts'
@@ -7,8 +7,8 @@ import { checkRuns } from './check-runs.ts'
 import { sweepAttempts } from './sweep-attempts.ts'
 
 /**
- * One look at everything: runs under way, platforms, objects, and with `all` the points; at the end the sweep, if it is wanted. A periodic check leaves the
- * whole listing out.
+ * One look at everything: runs under way, platforms, objects, and with `all` the points; at the end the sweep, if it is wanted. A periodic check of leaks leaves the
+ * whole listing out; a periodic one of all is whole, and takes away what needs no question.
  *
  * Nothing is locked: all the while backups begin, end and are sealed. What an owner makes is recorded before it is made and struck off after it is
  * gone, so each thing is seen first and its owner asked for then; and what has no owner then never gets one.
@@ -27,7 +27,7 @@ export async function runCheck(context: CheckContext, step: (name: string) => vo
   }
   step('platforms')
   await checkPlatforms(context, live)
-  if (!check.periodic) {
+  if (isWhole(check)) {
     step('objects')
     const sizes = await checkObjects(context, await foundBefore(context, live))
     if (check.scope === 'all') {

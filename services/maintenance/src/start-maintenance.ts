@@ -18,6 +18,8 @@ export interface MaintenanceDeps {
   readonly metrics?: Metrics
   /** Seconds between two checks of leaks that this service makes itself, however many instances there are (default 300); 0: none. */
   readonly everySeconds?: number
+  /** Seconds between two of those that look at everything (default a day); 0: none. */
+  readonly wholeEverySeconds?: number
   /** Seconds without a sign of life after which a run under way counts as silent (default 300). */
   readonly silenceSeconds?: number
   /** Seconds after which a write that has not ended will not end any more (default a day). */
@@ -35,7 +37,7 @@ const STOP_MS = 2000
 
 /** Do the checks that are asked for, one at a time, and make the periodic ones, until closed. Closes none of its dependencies. */
 export async function startMaintenance(given: MaintenanceDeps): Promise<{ close(): Promise<void> }> {
-  const { catalog, log, everySeconds = 300, askMs = ASK_MS } = given
+  const { catalog, log, everySeconds = 300, wholeEverySeconds = 86_400, askMs = ASK_MS } = given
   const worker = `${hostname().slice(0, 100)}-${process.pid}-${randomBytes(4).toString('hex')}`
   const platforms = new Platforms(catalog, given.openPlatform)
   const counted = counters(given.metrics)
@@ -48,7 +50,7 @@ export async function startMaintenance(given: MaintenanceDeps): Promise<{ close(
         // Any instance may ask; the catalog lets one through. More often than they are due, so that one that dies costs no turn.
         if (everySeconds > 0 && performance.now() - askedAt > Math.min(everySeconds * 100, 30_000)) {
           askedAt = performance.now()
-          await catalog.createPeriodicCheck(everySeconds)
+          await catalog.createPeriodicCheck(everySeconds, wholeEverySeconds)
         }
         const check = await catalog.takeCheck(worker)
         if (check !== null) counted(check, await doCheck(check, worker, platforms, given, stop.signal))

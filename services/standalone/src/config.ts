@@ -25,6 +25,12 @@ const StandaloneConfig = Type.Object({
   /** Seconds between two looks for what is owned by no run, which take it away; 0: none. */
   VARVE_LEAKS_EVERY_SECONDS: Type.Integer({ default: 300, minimum: 0, maximum: 604_800 }),
 
+  /**
+   * Seconds between two of these that are a whole check instead: the listing of the repository, every VM, every point with its roots and block maps, not the blocks
+   * (docs/checks.md tells the cost). 0: none. One is open at a time, so the others wait for it.
+   */
+  VARVE_CHECK_EVERY_SECONDS: Type.Integer({ default: 86_400, minimum: 0, maximum: 31_622_400 }),
+
   VARVE_LOG_LEVEL: Type.Enum([...LOG_LEVELS], { default: 'info' }),
 })
 export type StandaloneConfig = Readonly<Static<typeof StandaloneConfig>>

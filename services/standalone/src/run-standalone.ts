@@ -55,7 +55,7 @@ export async function runStandalone(argv: readonly string[]): Promise<number | u
       ...(config.VARVE_REPOSITORY_URL === '' ? {} : { repositoryUrl: config.VARVE_REPOSITORY_URL }),
       ...laneOptionsOf(config),
       storeSettings: storeSettingsOf(config),
-      maintenance: { everySeconds: config.VARVE_LEAKS_EVERY_SECONDS },
+      maintenance: { everySeconds: config.VARVE_LEAKS_EVERY_SECONDS, wholeEverySeconds: config.VARVE_CHECK_EVERY_SECONDS },
     })
     closer.add('varve', () => varve.close())
     if (values.json) console.log(JSON.stringify({ apiUrl: varve.apiUrl, token: varve.token, home: varve.home, pid: process.pid }))

@@ -35,7 +35,10 @@ export interface StandaloneOptions {
   /** A range that makes no progress for this long is tried again, ms (default 5 minutes). */
   readonly stallMs?: number
   /** Other settings for checks and the sweeping of leaks. */
-  readonly maintenance?: Pick<MaintenanceDeps, 'everySeconds' | 'silenceSeconds' | 'unfinishedSeconds' | 'unknownAgeSeconds' | 'askMs'>
+  readonly maintenance?: Pick<
+    MaintenanceDeps,
+    'everySeconds' | 'wholeEverySeconds' | 'silenceSeconds' | 'unfinishedSeconds' | 'unknownAgeSeconds' | 'askMs'
+  >
   /** Seconds between two rounds of renewing leases (default 20). */
   readonly renewSeconds?: number
   /** What is read back before a point is sealed; see VARVE_READ_BACK. */

@@ -61,12 +61,15 @@ export function checkRoutes(app: App, { catalog }: ApiContext): void {
       },
     },
     async () => {
-      const [queued, running, [whole], periodic] = await Promise.all([
+      const [queued, running, [asked], [all], periodic] = await Promise.all([
         catalog.listChecks({ state: 'queued', limit: 1 }),
         catalog.listChecks({ state: 'running', limit: 1 }),
         catalog.listChecks({ state: 'done', periodic: false, limit: 1 }),
+        catalog.listChecks({ state: 'done', scope: 'all', limit: 1 }),
         catalog.listChecks({ state: 'done', periodic: true, limit: 200 }),
       ])
+      // One of all is whole, also when nobody asked for it.
+      const [whole] = [asked, all].filter(check => check !== undefined).sort((a, b) => b.createdAt.localeCompare(a.createdAt))
       const since = periodic.filter(check => whole === undefined || check.createdAt > whole.createdAt)
       const later = since.filter((check, at) => at === 0 || (check.summary?.swept ?? 0) > 0).reverse()
       const read = (check: Check): Promise<CheckWithFindings> => catalog.getCheck(check.id)

@@ -61,7 +61,9 @@ const fields = {
   id: Id,
   scope: Scope,
   sweep: Type.Boolean(),
-  periodic: Type.Boolean({ description: 'Made at intervals by the maintenance service; looks at what changed lately, not at everything.' }),
+  periodic: Type.Boolean({
+    description: 'Made at intervals by the maintenance service; with scope leaks it looks at what changed lately, not at everything.',
+  }),
   state: Type.Unsafe<CheckState>(Type.String({ enum: [...CHECK_STATES] })),
   createdAt: Time,
   endedAt: nullable(Time),
