@@ -1,4 +1,4 @@
-import { openStore } from '@varve/repository'
+import { openStore, restorePointIdOf } from '@varve/repository'
 import { differenceOfPoint, type KnownPoint } from './stored-points.ts'
 import type { GuestVm } from './vm.ts'
 import type { World } from './world.ts'
@@ -16,7 +16,7 @@ interface Check {
 }
 
 const CHECK_MS = 120_000
-const GARBAGE = ['object-of-ended-attempt', 'root-of-failed-run', 'manifest-of-failed-run']
+const GARBAGE = ['object-of-ended-attempt', 'root-of-failed-run']
 
 /** What is wrong with the world although every run has ended: nothing, if all is well. `points` are read in whole. */
 export async function problemsOf(world: World, vms: readonly GuestVm[], points: readonly KnownPoint[]): Promise<string[]> {
@@ -64,7 +64,10 @@ async function onThePlatform(world: World, vm: GuestVm): Promise<string[]> {
   return problems
 }
 
-/** The bucket's manifests are those of sealed points, no point lacks its own, and every pack and map is of an attempt that was recorded before. */
+/**
+ * The bucket's manifests are those of sealed points, or of runs that did not succeed: what a seal that was cut off left is kept, for nothing tells it safely from
+ * a point. No point lacks its own, and every pack and map is of an attempt that was recorded before.
+ */
 async function inTheBucket(world: World): Promise<string[]> {
   const store = await openStore(world.repositoryUrl, world.storeSettings)
   try {
@@ -72,6 +75,8 @@ async function inTheBucket(world: World): Promise<string[]> {
     for await (const { key } of store.list('points/')) keys.add(key)
     const known = await world.database.query<{ manifest_key: string }>('select manifest_key from varve.restore_points')
     const missing = known.filter(({ manifest_key: key }) => !keys.delete(key))
+    const failed = await world.database.query<{ id: string }>("select id from varve.runs where outcome in ('failed', 'cancelled')")
+    for (const { id } of failed) for (const key of keys) if (key.endsWith(`-${restorePointIdOf(id)}.json`)) keys.delete(key)
     const attempts = new Set((await world.database.query<{ id: string }>('select id from varve.attempts')).map(({ id }) => id))
     const unknown: string[] = []
     for (const prefix of ['packs/', 'maps/']) {
