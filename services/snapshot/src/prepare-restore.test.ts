@@ -326,6 +326,7 @@ describe.each([{ differential: false }, { differential: true }])(
         slept += lost === null ? 0 : 1
       }
       expect(slept).toBeGreaterThan(10)
-    })
+      // A hundred worlds with a repository each.
+    }, 120_000)
   },
 )
