@@ -16,8 +16,8 @@ export interface Figures {
   readonly statements: readonly StatementTime[]
 }
 
-const BEGIN = '<!-- figures: written by npm run scale -->'
-const END = '<!-- end of figures -->'
+/** What one run can measure and write without the others. */
+export type Part = 'year' | 'night'
 
 /** The figures as Markdown. */
 export function markdown(figures: Figures): string {
@@ -137,12 +137,13 @@ const mb = (size: TableSize | undefined): string => fix(((size?.bytes ?? 0) + (s
 const fix = (value: number, digits: number): string => value.toFixed(digits)
 const int = (value: number): string => Math.round(value).toLocaleString('en-US')
 
-/** Put the figures between the markers of a page. */
-export async function writeBetweenMarkers(file: string, text: string): Promise<void> {
+/** Put the figures of a part between its markers of a page. */
+export async function writeBetweenMarkers(file: string, part: Part, text: string): Promise<void> {
+  const begin = `<!-- ${part}: written by npm run scale -->`
   const page = await readFile(file, 'utf8')
-  const [from, to] = [page.indexOf(BEGIN), page.indexOf(END)]
-  if (from < 0 || to < from) throw new Error(`${file} has no markers for the figures`)
-  await writeFile(file, `${page.slice(0, from + BEGIN.length)}\n\n${text}\n\n${page.slice(to)}`)
+  const [from, to] = [page.indexOf(begin), page.indexOf(`<!-- end of ${part} -->`)]
+  if (from < 0 || to < from) throw new Error(`${file} has no markers for the figures of the ${part}`)
+  await writeFile(file, `${page.slice(0, from + begin.length)}\n\n${text}\n\n${page.slice(to)}`)
 }
 
 /** The same for programs: percentiles instead of buckets. */

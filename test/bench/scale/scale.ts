@@ -12,7 +12,7 @@ import { query, resetStatements, statementTimes } from './database-size.ts'
 import { fillYear } from './fill-year.ts'
 import { simulateNight } from './night.ts'
 import { seeded } from './random.ts'
-import { type Figures, markdown, plain, writeBetweenMarkers } from './report.ts'
+import { type Figures, markdown, type Part, plain, writeBetweenMarkers } from './report.ts'
 import { startCatalog, startDatabases, TOKEN } from './servers.ts'
 import { measureYear } from './year.ts'
 import { measureCalls, yearCalls } from './year-calls.ts'
@@ -75,7 +75,13 @@ async function main(): Promise<void> {
 
     note(`${vms} VMs`)
     await bringVms(catalog, vms)
-    const figures: { -readonly [K in keyof Figures]: Figures[K] } = { command: commandLine(), machine: machine(), statements: [] }
+    const about = { command: commandLine(), machine: machine() }
+    const writes = !values.quick && !values['no-write']
+    /** At once: what comes after it may be cut off. */
+    const tell = async (part: Part, figures: Figures): Promise<void> => {
+      process.stdout.write(values.json ? `${JSON.stringify({ part, ...(plain(figures) as object) }, null, 2)}\n` : `${markdown(figures)}\n`)
+      if (writes) await writeBetweenMarkers(join(ROOT, 'docs', 'scale.md'), part, markdown(figures))
+    }
     if (only.has('year')) {
       await service.close()
       const fillSeconds = await fillYear(databases.databaseUrl, { days, ranges: ranges / vms }, note)
@@ -83,7 +89,7 @@ async function main(): Promise<void> {
       await resetStatements(databases.databaseUrl)
       const all = await allVms(catalog)
       const options = { catalog, vms: all, days, random, times: Number(values.times), users: 4, fillSeconds }
-      figures.year = await measureYear(databases.databaseUrl, service.url, options)
+      await tell('year', { ...about, statements: [], year: await measureYear(databases.databaseUrl, service.url, options) })
       await leaveNothingUnderWay(databases.databaseUrl)
     }
     if (only.has('night')) {
@@ -103,7 +109,7 @@ async function main(): Promise<void> {
               () => sleep(100),
               () => over,
             )
-      figures.night = await simulateNight(
+      const night = await simulateNight(
         { databases, service, catalog, closer },
         {
           night: { vms, ranges },
@@ -116,13 +122,11 @@ async function main(): Promise<void> {
         },
       )
       over = true
-      if (looks !== undefined) figures.meanwhile = await looks
-      figures.statements = await statementTimes(databases.databaseUrl, 15)
-      figures.compaction = await compactNight(databases.databaseUrl, restart, note)
+      const meanwhile = looks === undefined ? {} : { meanwhile: await looks }
+      const figures = { ...about, night, ...meanwhile, statements: await statementTimes(databases.databaseUrl, 15) }
+      await tell('night', figures)
+      await tell('night', { ...figures, compaction: await compactNight(databases.databaseUrl, restart, note) })
     }
-    const text = markdown(figures)
-    process.stdout.write(values.json ? `${JSON.stringify(plain(figures), null, 2)}\n` : `${text}\n`)
-    if (!values.quick && !values['no-write']) await writeBetweenMarkers(join(ROOT, 'docs', 'scale.md'), text)
   } finally {
     await closer.close()
   }
