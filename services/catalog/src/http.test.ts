@@ -95,8 +95,8 @@ test.each(CATALOG_METHODS.map(m => [m, ROUTES[m]] as const))(
       expect(await call('POST', path, '{"')).toMatchObject({ status: 400, json: { code: 'BAD_REQUEST' } })
       const required = route.args.filter(a => a !== 'idempotencyKey')
       for (const name of required) {
-        // null is a snapshot, too: none; and where a list begins.
-        for (const wrong of [...(name === 'snapshotId' || name === 'after' ? [] : [null]), -7, 'x'.repeat(20_000)]) {
+        // null is a snapshot, too: none; and where a list begins; and prices that are forgotten.
+        for (const wrong of [...(['snapshotId', 'after', 'prices'].includes(name) ? [] : [null]), -7, 'x'.repeat(20_000)]) {
           const bad = JSON.stringify({ ...Object.fromEntries(route.args.map(a => [a, minimal[a]])), [name]: wrong })
           expect(await call('POST', path, bad)).toMatchObject({ status: 400, json: { code: 'BAD_REQUEST' } })
         }

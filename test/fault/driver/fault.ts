@@ -21,6 +21,8 @@ export interface Fault {
   readonly world?: WorldOptions
   /** Steps at which it is injected; and random times besides. */
   readonly where: readonly Point[]
+  /** At a random time the platform would refuse to make it: the VM has a snapshot, or is held. */
+  readonly notAtRandom?: boolean
   /** The one or two of `where` that the quick run takes. */
   readonly quick: readonly Point[]
   /** Make it happen. What it started it also ends, or leaves to `heal`. */

@@ -118,6 +118,7 @@ function outcomeOf({ name }: Fault, point: Point, state: string, problems: reado
 }
 
 function randomPoints(fault: Fault): Point[] {
+  if (fault.notAtRandom) return []
   const sides: Point[] = []
   if (fault.where.some(point => !isRestore(point))) sides.push('random')
   if (fault.where.some(isRestore)) sides.push('restore-random')

@@ -43,6 +43,7 @@ export const cbtFaults: readonly Fault[] = [
     name: 'disk-resized',
     title: 'a disk is made larger between two backups',
     where: ['before-snapshot'],
+    notAtRandom: true,
     quick: ['before-snapshot'],
     async inject({ world, vm }) {
       const { disks } = await world.driver.getVm(vm.platformVmId)
@@ -58,6 +59,7 @@ export const cbtFaults: readonly Fault[] = [
     name: 'disk-replaced',
     title: 'another disk in the slot of one, tracked on as if it were the same',
     where: ['before-snapshot'],
+    notAtRandom: true,
     quick: ['before-snapshot'],
     async inject({ vm }) {
       await vm.replaceDisk('virtio1')

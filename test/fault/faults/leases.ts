@@ -35,7 +35,7 @@ export const leaseFaults: readonly Fault[] = [
     faults: () => [
       { kind: 'http-status', match: { method: 'PUT', path: '/backup-resources/' }, params: { status: 404 } },
       // Long enough for two rounds of renewals.
-      { kind: 'nbd', params: { mode: 'slow', bytes_per_second: 400_000 } },
+      { kind: 'nbd', params: { mode: 'slow', bytes_per_second: 100_000 } },
     ],
     expect: LOST,
   }),
@@ -48,6 +48,7 @@ function occupied({ ms, ...fault }: Pick<Fault, 'name' | 'title' | 'expect'> & {
     ...fault,
     where: ['before-lease'],
     quick: ['before-lease'],
+    notAtRandom: true,
     async inject({ world, vm }) {
       const { id } = await world.driver.createLease(vm.platformVmId, 'backup', 120)
       lease = id
