@@ -156,3 +156,31 @@ function manifestOf(vmId: string, createdAt: string, restorePointId: string, roo
     images: [{ ...image, merkleRoot: '0'.repeat(64), cbt: true, read: 0, stored: 0 }],
   }
 }
+
+test.each([
+  [2, 'root'],
+  [2, 'manifest'],
+  [3, 'root'],
+  [3, 'manifest'],
+] as const)('%d wrong answers in a row with a %s', async (wrong, what) => {
+  const store = await openStore('memory:')
+  const repository = await openRepository(store, { create: true, blockSize: BLOCK })
+  const root: Root = { imageId: 'image', diskSize: BLOCK, blockSize: BLOCK, pages: [] }
+  const key = await repository.putRoot(root)
+  const manifest = manifestOf('vm-1', '2026-03-01T10:20:30.400Z', 'p1', key)
+  const manifestKey = await repository.putManifest(manifest)
+  let left: number = wrong
+  const lying: Store = Object.assign(Object.create(store), {
+    async get(...args: Parameters<Store['get']>) {
+      const bytes = Buffer.from(await store.get(...args))
+      if (left-- > 0) bytes[bytes.length - 1]! ^= 1
+      return bytes
+    },
+  })
+  left = 0
+  const again = await openRepository(lying)
+  left = wrong
+  const found = what === 'root' ? again.getRoot(key) : again.getManifest(manifestKey)
+  if (wrong < 3) await expect(found).resolves.toEqual(what === 'root' ? root : manifest)
+  else await expect(found).rejects.toHaveProperty('code', what === 'root' ? 'MAP_CORRUPT' : 'MANIFEST_INVALID')
+})

@@ -70,6 +70,8 @@ export async function openRepository(store: Store, options: OpenRepositoryOption
 /** Page references that roots in the cache may have together, ~250 B each: two full disks of 63 TiB at the default block size. */
 const CACHED_REFS = 600_000
 /** 64 B a page: enough for 1 PiB at the default block size. */
+/** Before a root or manifest counts as damaged. */
+const LOOKS = 3
 const MAX_ROOT_LENGTH = 256 * 1024 * 1024
 /** One writer fills one and sends one. */
 const KEPT_PACKS = 2
@@ -120,7 +122,7 @@ class StoredRepository implements Repository {
   async getRoot(key: string, { fresh = false, ...options }: CallOptions & { readonly fresh?: boolean } = {}): Promise<Root> {
     const cached = fresh ? undefined : this.#roots.get(key)
     if (cached !== undefined) return cached
-    const root = decodeRoot(await this.store.get(key, undefined, { ...options, maxLength: MAX_ROOT_LENGTH }))
+    const root = await this.#lookedAt(decodeRoot, key, { ...options, maxLength: MAX_ROOT_LENGTH })
     this.#roots.set(key, root, root.pages.length + 1)
     return root
   }
@@ -132,7 +134,19 @@ class StoredRepository implements Repository {
   }
 
   async getManifest(key: string, options: CallOptions = {}): Promise<RestorePointManifest> {
-    return decodeManifest(await this.store.get(key, undefined, { ...options, maxLength: MAX_MANIFEST_LENGTH }))
+    return this.#lookedAt(decodeManifest, key, { ...options, maxLength: MAX_MANIFEST_LENGTH })
+  }
+
+  /** One wrong answer does not make a wrong object: whole runs and points stand on these few bytes. */
+  async #lookedAt<T>(decode: (bytes: Uint8Array) => T, key: string, options: CallOptions & { readonly maxLength: number }): Promise<T> {
+    for (let look = 1; ; look += 1) {
+      const bytes = await this.store.get(key, undefined, options)
+      try {
+        return decode(bytes)
+      } catch (error) {
+        if (look === LOOKS) throw error
+      }
+    }
   }
 
   async listManifests(vmId?: string, options: CallOptions = {}): Promise<string[]> {
