@@ -1,19 +1,22 @@
 import { type Fault, SUCCEEDS } from '../driver/fault.ts'
+import type { Point } from '../driver/points.ts'
 import type { WorldOptions } from '../driver/world.ts'
 
 const EIGHT: WorldOptions = { readers: 8, writers: 8 }
 const TWO: WorldOptions = { readers: 2, writers: 2 }
 const ONE: WorldOptions = { readers: 1, writers: 1 }
-const MIDDLE = ['middle-range', 'restore-middle-range'] as const
+const MIDDLE: readonly Point[] = ['middle-range', 'restore-middle-range']
+/** All ranges are under way at once, so that half of them done may be all. */
+const BEGUN: readonly Point[] = ['first-range', 'restore-first-range']
 
 /** Two are added, one is killed and one stopped in order, while ranges are read or written; so one at least goes on. */
-function workersChanged(count: string, world: WorldOptions): Fault {
+function workersChanged(count: string, world: WorldOptions, where: readonly Point[]): Fault {
   return {
     name: `${count}-workers-changed`,
     title: `${count} block-readers and block-writers: two added in the middle, one killed, one stopped`,
     world,
-    where: [...MIDDLE],
-    quick: ['middle-range'],
+    where,
+    quick: where.slice(0, 1),
     async inject({ world: { services, addService }, point }) {
       const service = point.startsWith('restore') ? 'block-writer' : 'block-reader'
       await addService(service)
@@ -27,6 +30,6 @@ function workersChanged(count: string, world: WorldOptions): Fault {
   }
 }
 
-export const workersOfOne = workersChanged('one', ONE)
-export const workersOfTwo = workersChanged('two', TWO)
-export const workersOfEight = workersChanged('eight', EIGHT)
+export const workersOfOne = workersChanged('one', ONE, MIDDLE)
+export const workersOfTwo = workersChanged('two', TWO, MIDDLE)
+export const workersOfEight = workersChanged('eight', EIGHT, BEGUN)
