@@ -42,12 +42,13 @@ export interface Repository {
 
   /** @returns its key. Repeating it with the same root changes nothing. */
   putRoot(root: Root, options?: CallOptions): Promise<string>
-  /** `fresh`: from the store, whatever is remembered. */
+  /** `fresh`: what the store answers once, whatever is remembered; else a damaged one is looked at again. */
   getRoot(key: string, options?: CallOptions & { readonly fresh?: boolean }): Promise<Root>
 
   /** @returns its key. Repeating it with the same manifest changes nothing. */
   putManifest(manifest: RestorePointManifest, options?: CallOptions): Promise<string>
-  getManifest(key: string, options?: CallOptions): Promise<RestorePointManifest>
+  /** `fresh`: what the store answers once. */
+  getManifest(key: string, options?: CallOptions & { readonly fresh?: boolean }): Promise<RestorePointManifest>
   /** Keys of the manifests of one VM or of all, by VM and then oldest first. Lists the store: not for the hot path. */
   listManifests(vmId?: string, options?: CallOptions): Promise<string[]>
 
@@ -122,7 +123,7 @@ class StoredRepository implements Repository {
   async getRoot(key: string, { fresh = false, ...options }: CallOptions & { readonly fresh?: boolean } = {}): Promise<Root> {
     const cached = fresh ? undefined : this.#roots.get(key)
     if (cached !== undefined) return cached
-    const root = await this.#lookedAt(decodeRoot, key, { ...options, maxLength: MAX_ROOT_LENGTH })
+    const root = await this.#lookedAt(decodeRoot, key, fresh ? 1 : LOOKS, { ...options, maxLength: MAX_ROOT_LENGTH })
     this.#roots.set(key, root, root.pages.length + 1)
     return root
   }
@@ -133,18 +134,26 @@ class StoredRepository implements Repository {
     return key
   }
 
-  async getManifest(key: string, options: CallOptions = {}): Promise<RestorePointManifest> {
-    return this.#lookedAt(decodeManifest, key, { ...options, maxLength: MAX_MANIFEST_LENGTH })
+  async getManifest(
+    key: string,
+    { fresh = false, ...options }: CallOptions & { readonly fresh?: boolean } = {},
+  ): Promise<RestorePointManifest> {
+    return this.#lookedAt(decodeManifest, key, fresh ? 1 : LOOKS, { ...options, maxLength: MAX_MANIFEST_LENGTH })
   }
 
   /** One wrong answer does not make a wrong object: whole runs and points stand on these few bytes. */
-  async #lookedAt<T>(decode: (bytes: Uint8Array) => T, key: string, options: CallOptions & { readonly maxLength: number }): Promise<T> {
+  async #lookedAt<T>(
+    decode: (bytes: Uint8Array) => T,
+    key: string,
+    looks: number,
+    options: CallOptions & { readonly maxLength: number },
+  ): Promise<T> {
     for (let look = 1; ; look += 1) {
       const bytes = await this.store.get(key, undefined, options)
       try {
         return decode(bytes)
       } catch (error) {
-        if (look === LOOKS) throw error
+        if (look === looks) throw error
       }
     }
   }

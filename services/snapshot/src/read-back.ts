@@ -54,7 +54,9 @@ export async function readBackRoot(key: string, root: Root, deps: Deps, signal: 
 export async function readBackManifest(key: string, manifest: RestorePointManifest, deps: Deps, signal: AbortSignal): Promise<void> {
   // As it was written: JSON leaves out what is undefined.
   const wanted: unknown = JSON.parse(JSON.stringify(manifest))
-  await readBackOne(key, deps, signal, async () => isDeepStrictEqual(await deps.repository.getManifest(key, { signal }), wanted))
+  await readBackOne(key, deps, signal, async () =>
+    isDeepStrictEqual(await deps.repository.getManifest(key, { signal, fresh: true }), wanted),
+  )
 }
 
 async function readBackOne(key: string, deps: Deps, signal: AbortSignal, isRight: () => Promise<boolean>): Promise<void> {

@@ -1,19 +1,9 @@
-import { openStore, restorePointIdOf } from '@varve/repository'
+import type { Check } from '@varve/catalog-client'
+import { openStore, parseKey, restorePointIdOf } from '@varve/repository'
+import { endOfCheck } from './check-end.ts'
 import { differenceOfPoint, type KnownPoint } from './stored-points.ts'
 import type { GuestVm } from './vm.ts'
 import type { World } from './world.ts'
-
-interface Check {
-  readonly id: string
-  readonly state: string
-  readonly findings: readonly {
-    readonly code: string
-    readonly kind: 'leak' | 'broken' | 'note'
-    readonly subject: string
-    readonly message: string
-    readonly swept: boolean
-  }[]
-}
 
 const CHECK_MS = 120_000
 const GARBAGE = ['object-of-ended-attempt', 'root-of-failed-run']
@@ -36,18 +26,11 @@ export async function problemsOf(world: World, vms: readonly GuestVm[], points: 
 async function fromTheChecker(world: World): Promise<string[]> {
   if (!world.services.has('maintenance')) return []
   const { id } = await world.api<Check>('POST', '/v1/checks', { scope: 'all', sweep: true })
-  for (const deadline = Date.now() + CHECK_MS; ; await new Promise(resolve => setTimeout(resolve, 200))) {
-    const check = await world.api<Check>('GET', `/v1/checks/${id}`)
-    if (check.state === 'failed') return [`check ${id} failed`]
-    if (check.state === 'done') {
-      // An ended run owns nothing: only what dead or beaten workers wrote may be there to be swept.
-      const bad = check.findings.filter(
-        ({ kind, code, swept }) => kind === 'broken' || (kind === 'leak' && (!swept || !GARBAGE.includes(code))),
-      )
-      return bad.map(({ kind, code, subject, message }) => `${kind} ${code}: ${subject} ${message}`)
-    }
-    if (Date.now() > deadline) return [`check ${id} is still ${check.state}`]
-  }
+  const { state, findings } = await endOfCheck(world, id, CHECK_MS)
+  if (state !== 'done' || findings === null) return [`check ${id} is ${state}`]
+  // An ended run owns nothing: only what dead or beaten workers wrote may be there to be swept.
+  const bad = findings.filter(({ kind, code, swept }) => kind === 'broken' || (kind === 'leak' && (!swept || !GARBAGE.includes(code))))
+  return bad.map(({ kind, code, subject, message }) => `${kind} ${code}: ${subject} ${message}`)
 }
 
 /** No snapshot is left, nobody holds the VM, and no VM is there that nobody asked for. */
@@ -76,7 +59,11 @@ async function inTheBucket(world: World): Promise<string[]> {
     const known = await world.database.query<{ manifest_key: string }>('select manifest_key from varve.restore_points')
     const missing = known.filter(({ manifest_key: key }) => !keys.delete(key))
     const failed = await world.database.query<{ id: string }>("select id from varve.runs where outcome in ('failed', 'cancelled')")
-    for (const { id } of failed) for (const key of keys) if (key.endsWith(`-${restorePointIdOf(id)}.json`)) keys.delete(key)
+    const unsealed = new Set(failed.map(({ id }) => restorePointIdOf(id)))
+    for (const key of keys) {
+      const parsed = parseKey(key)
+      if (parsed.kind === 'manifest' && unsealed.has(parsed.restorePointId)) keys.delete(key)
+    }
     const attempts = new Set((await world.database.query<{ id: string }>('select id from varve.attempts')).map(({ id }) => id))
     const unknown: string[] = []
     for (const prefix of ['packs/', 'maps/']) {
@@ -92,7 +79,8 @@ async function inTheBucket(world: World): Promise<string[]> {
   }
 }
 
-/** `packs/<aa>/<id>`: the first 24 of the 32 hex digits of an id name the attempt. */
+/** The first 24 of the 32 hex digits of the id of a pack or map name the attempt; of anything else there, none. */
 function attemptOf(key: string): string {
-  return (key.split('/').at(-1) ?? '').slice(0, 24)
+  const parsed = parseKey(key)
+  return parsed.kind === 'pack' || parsed.kind === 'map' ? parsed.id.slice(0, 24) : ''
 }

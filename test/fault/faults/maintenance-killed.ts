@@ -1,4 +1,5 @@
 import type { Check } from '@varve/catalog-client'
+import { endOfCheck } from '../driver/check-end.ts'
 import { type Fault, SUCCEEDS } from '../driver/fault.ts'
 import type { World } from '../driver/world.ts'
 import { killService } from './service-killed.ts'
@@ -22,12 +23,8 @@ export const maintenanceKilled: Fault = {
     await killService(world, 'maintenance')
   },
   async after({ world }) {
-    const id = checksOf.get(world)
-    for (const deadline = Date.now() + LIMIT_MS; ; await new Promise(resolve => setTimeout(resolve, 200))) {
-      const check = await world.api<Check>('GET', `/v1/checks/${id}`)
-      if (check.state === 'done') return []
-      if (check.state === 'failed' || Date.now() > deadline) return [`the check that was killed is ${check.state}`]
-    }
+    const { state } = await endOfCheck(world, checksOf.get(world) ?? '', LIMIT_MS)
+    return state === 'done' ? [] : [`the check that was killed is ${state}`]
   },
   expect: SUCCEEDS,
 }

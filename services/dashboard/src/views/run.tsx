@@ -127,16 +127,7 @@ function Figures({ run, elapsed }: { run: RunInfo; elapsed: string }) {
     ...(run.bottleneck === null ? [] : ([['waited most for', BOTTLENECKS[run.bottleneck]]] as [string, string][])),
     ...(run.targetPlatformVmId === null ? [] : ([['VM on the platform', run.targetPlatformVmId]] as [string, string][])),
   ]
-  return (
-    <dl class="tiles">
-      {figures.map(([label, value]) => (
-        <div key={label}>
-          <dt>{label}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
-  )
+  return <Tiles figures={figures} />
 }
 
 function Expected({ of, read, stored, seconds: time }: NonNullable<RunInfo['prediction']>) {
@@ -145,6 +136,10 @@ function Expected({ of, read, stored, seconds: time }: NonNullable<RunInfo['pred
     ...(of === 'backup' ? ([['expected to store', bytes(stored)]] as [string, string][]) : []),
     ['expected to take', seconds(time)],
   ]
+  return <Tiles figures={figures} />
+}
+
+function Tiles({ figures }: { figures: readonly [string, string][] }) {
   return (
     <dl class="tiles">
       {figures.map(([label, value]) => (
