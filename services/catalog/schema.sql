@@ -311,23 +311,29 @@ create table varve.restore_points (
   checkpoint_id text not null,
   manifest_key text not null,
   stored bigint not null,
+  images jsonb not null,
   constraint restore_points_checkpoint_id_check CHECK ((checkpoint_id ~ '^[0-9]{1,20}$'::text)),
+  constraint restore_points_images_check CHECK ((jsonb_typeof(images) = 'array'::text)),
   constraint restore_points_stored_check CHECK ((stored >= 0)),
   constraint restore_points_chain_id_fkey FOREIGN KEY (chain_id) REFERENCES chains(id),
   constraint restore_points_parent_id_fkey FOREIGN KEY (parent_id) REFERENCES restore_points(id),
   constraint restore_points_run_id_fkey FOREIGN KEY (run_id) REFERENCES runs(id),
   constraint restore_points_vm_id_fkey FOREIGN KEY (vm_id) REFERENCES vms(id),
   constraint restore_points_pkey PRIMARY KEY (id),
-  constraint restore_points_run_id_key UNIQUE (run_id)
+  constraint restore_points_run_id_key UNIQUE (run_id) INCLUDE (id)
 );
 
 CREATE INDEX restore_points_by_time ON varve.restore_points USING btree (created_at DESC, id DESC);
 
 CREATE INDEX restore_points_by_vm ON varve.restore_points USING btree (vm_id, sealed_at DESC);
 
+CREATE INDEX restore_points_by_vm_time ON varve.restore_points USING btree (vm_id, created_at DESC, id DESC);
+
 CREATE CONSTRAINT TRIGGER restore_points_complete AFTER INSERT ON varve.restore_points DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_point_complete();
 
 CREATE TRIGGER restore_points_counted AFTER INSERT OR DELETE ON varve.restore_points FOR EACH ROW EXECUTE FUNCTION count_points();
+
+CREATE TRIGGER restore_points_images_stay BEFORE UPDATE OF images ON varve.restore_points FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
 create table varve.run_attempts (
   run_id uuid not null,

@@ -195,8 +195,8 @@ test('points come in pages, by VM and oldest first, with what their parents say;
        where parent_id is not null and vm_id in ('${vms.join("','")}');
      insert into varve.runs (id, kind, vm_id, platform_id, state, outcome, options, ended_at)
        select new_run, 'backup', c.vm_id, r.platform_id, r.state, r.outcome, r.options, r.ended_at from copies c join varve.runs r on r.id = c.run_id;
-     insert into varve.restore_points (id, vm_id, run_id, chain_id, parent_id, created_at, sealed_at, checkpoint_id, manifest_key, stored)
-       select gen_random_uuid(), vm_id, new_run, chain_id, parent_id, created_at, sealed_at + n * interval '1 microsecond', checkpoint_id, manifest_key, stored from copies;
+     insert into varve.restore_points (id, vm_id, run_id, chain_id, parent_id, created_at, sealed_at, checkpoint_id, manifest_key, stored, images)
+       select gen_random_uuid(), vm_id, new_run, chain_id, parent_id, created_at, sealed_at + n * interval '1 microsecond', checkpoint_id, manifest_key, stored, images from copies;
      set session_replication_role = default`,
   )
   const made: string[][] = []

@@ -14,21 +14,8 @@ interface PointRow {
   checkpoint_id: string
   parent_id: string | null
   chain_id: string
+  images: PointImage[]
   stored: number
-}
-
-interface PointImageRow {
-  restore_point_id: string
-  image_id: string
-  disk_id: string
-  disk_size: number
-  block_size: number
-  kind: PointImage['kind']
-  reason: PointImage['reason']
-  read: number
-  stored: number
-  cbt: boolean
-  root_key: string
 }
 
 async function selectPoints(sql: Sql, where: string, values: readonly unknown[]): Promise<RestorePoint[]> {
@@ -36,12 +23,6 @@ async function selectPoints(sql: Sql, where: string, values: readonly unknown[])
     `select p.*, v.name as vm_name from varve.restore_points p join varve.vms v on v.id = p.vm_id where ${where}`,
     values,
   )
-  const images = new Map<string, PointImage[]>(rows.map(r => [r.id, []]))
-  // By run, which has its images side by side; by their own ids each would be looked up for itself.
-  const ids = [rows.map(r => r.id), rows.map(r => r.run_id)]
-  for (const image of await selectPointImages(sql, 'p.restore_point_id = any ($1) and i.run_id = any ($2)', ids)) {
-    images.get(image.restore_point_id)?.push(toPointImage(image))
-  }
   return rows.map(row => ({
     id: row.id,
     vmId: row.vm_id,
@@ -51,33 +32,9 @@ async function selectPoints(sql: Sql, where: string, values: readonly unknown[])
     checkpointId: row.checkpoint_id,
     parentId: row.parent_id,
     chainId: row.chain_id,
-    images: images.get(row.id) ?? [],
+    images: row.images,
     stored: row.stored,
   }))
-}
-
-async function selectPointImages(sql: Sql, where: string, values: readonly unknown[]): Promise<PointImageRow[]> {
-  const { rows } = await sql.query<PointImageRow>(
-    `select p.restore_point_id, p.image_id, p.root_key, p.cbt, i.disk_id, i.disk_size, i.block_size, i.kind, i.reason, i.read, i.written as stored
-       from varve.restore_point_images p join varve.images i on i.id = p.image_id
-      where ${where} order by p.restore_point_id, i.position`,
-    values,
-  )
-  return rows
-}
-
-function toPointImage(row: PointImageRow): PointImage {
-  return {
-    imageId: row.image_id,
-    diskId: row.disk_id,
-    diskSize: row.disk_size,
-    blockSize: row.block_size,
-    kind: row.kind,
-    reason: row.reason,
-    read: row.read,
-    stored: row.stored,
-    cbt: row.cbt,
-  }
 }
 
 /** Newest first, a page of them. The conditions are written out, so that each has a plan of its own. */
@@ -138,15 +95,15 @@ export async function getImageRoot(
   db: Database,
   imageId: string,
 ): Promise<{ rootKey: string; diskSize: number; blockSize: number; image: PointImage; restorePointId: string }> {
-  const [row] = await selectPointImages(db, 'p.image_id = $1', [imageId])
-  if (row === undefined) throw new CatalogError('NOT_FOUND', `there is no sealed image ${imageId}`, { imageId })
-  return {
-    rootKey: row.root_key,
-    diskSize: row.disk_size,
-    blockSize: row.block_size,
-    image: toPointImage(row),
-    restorePointId: row.restore_point_id,
-  }
+  const { rows } = await db.query<{ restore_point_id: string; root_key: string; images: PointImage[] }>(
+    `select s.restore_point_id, s.root_key, p.images
+       from varve.restore_point_images s join varve.restore_points p on p.id = s.restore_point_id where s.image_id = $1`,
+    [imageId],
+  )
+  const image = rows[0]?.images.find(i => i.imageId === imageId)
+  if (rows[0] === undefined || image === undefined) throw new CatalogError('NOT_FOUND', `there is no sealed image ${imageId}`, { imageId })
+  const { diskSize, blockSize } = image
+  return { rootKey: rows[0].root_key, diskSize, blockSize, image, restorePointId: rows[0].restore_point_id }
 }
 
 /** Leases of runs that have not ended, for renewal. */

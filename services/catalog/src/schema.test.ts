@@ -10,6 +10,7 @@ import {
   copyingBackup,
   log,
   rangeIds,
+  sealedBackup,
   startTestCatalog,
   startTestPostgres,
   type TestDatabases,
@@ -56,6 +57,7 @@ test('several instances that start at once migrate once', async () => {
     '0009_throttle_time',
     '0010_quiet_reports',
     '0011_previews',
+    '0012_point_images',
   ])
   expect(await migrate(url, log)).toEqual([])
 })
@@ -118,8 +120,8 @@ test('the database itself refuses a point that lacks a root or a range', async (
         await c.query('begin')
         const chain = await c.query<{ id: string }>(`insert into varve.chains (vm_id) values ($1) returning id`, [run.vmId])
         await c.query(
-          `insert into varve.restore_points (id, vm_id, run_id, chain_id, created_at, checkpoint_id, manifest_key, stored)
-           values ($1, $2, $3, $4, now(), '1', 'm', 0)`,
+          `insert into varve.restore_points (id, vm_id, run_id, chain_id, created_at, checkpoint_id, manifest_key, stored, images)
+           values ($1, $2, $3, $4, now(), '1', 'm', 0, '[]')`,
           [pointId, run.vmId, run.id, chain.rows[0]?.id],
         )
         if (withRoot) await c.query(`insert into varve.restore_point_images values ($1, $2, 'root', 'ab', true)`, [imageId, pointId])
@@ -132,6 +134,24 @@ test('the database itself refuses a point that lacks a root or a range', async (
     await expect(sealByHand(false)).rejects.toThrow(/is not complete/)
     await sealByHand(true)
     expect(await t.catalog.parentPoint(run.vmId)).toMatchObject({ restorePointId: pointId })
+  } finally {
+    await t.close()
+  }
+})
+
+test('points of an older catalog are given what lists say of their images', async () => {
+  const t = await startTestCatalog(await databases.create())
+  try {
+    const vmId = await addVm(t.catalog)
+    const { pointId } = await sealedBackup(t, vmId)
+    const before = await t.catalog.getPoint(pointId)
+    expect(before.images).not.toEqual([])
+    await t.sql.query(`
+      drop trigger restore_points_images_stay on varve.restore_points;
+      drop index varve.restore_points_by_vm_time;
+      alter table varve.restore_points drop column images`)
+    await t.sql.query(await readFile(fileURLToPath(new URL('../migrations/0012_point_images.sql', import.meta.url)), 'utf8'))
+    expect(await t.catalog.getPoint(pointId)).toEqual(before)
   } finally {
     await t.close()
   }

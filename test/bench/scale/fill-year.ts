@@ -62,7 +62,7 @@ const OK = `(v * 7 + d) % 100 <> 99`
 const BEFORE = `(case when (v * 7 + d - 1) % 100 = 99 then d - 2 else d - 1 end)`
 const HAS_PARENT = `(${BEFORE} >= 1)`
 
-/** One night's rows of each table. $1 day, $2 days in all, $3 ranges. */
+/** One night's rows of each table, in the order of its backups as they come to be. $1 day, $2 days in all, $3 ranges. */
 const TABLES: Readonly<Record<string, string>> = {
   runs: `
     insert into varve.runs (id, kind, vm_id, platform_id, state, outcome, reason, message, options, checkpoint_id, config_hash, created_at, started_at,
@@ -70,7 +70,7 @@ const TABLES: Readonly<Record<string, string>> = {
     select ${id('run')}, 'backup', vm_id, platform_id, case when ${OK} then 'succeeded' else 'failed' end, case when ${OK} then 'succeeded' else 'failed' end,
       case when not ${OK} then 'LEASE_OCCUPIED' end, case when not ${OK} then 'another application has the VM' end, '{}', (4294967296 + d)::text, config_hash,
       at, at + interval '2 seconds', at + interval '9 seconds', at + interval '4 minutes', at + interval '4 minutes', at, at + interval '1 day'
-    from ${NIGHT} cross join lateral (select ${AT} as at) t`,
+    from ${NIGHT} cross join lateral (select ${AT} as at) t order by at`,
   images: `
     insert into varve.images (id, run_id, position, disk_id, disk_size, block_size, kind, reason, parent_image_id, since, cbt, planned, read, written,
       unchanged, zero, ranges_total, ranges_done)
@@ -78,17 +78,20 @@ const TABLES: Readonly<Record<string, string>> = {
       case when ${HAS_PARENT} then 'incremental' else 'full' end, case when not ${HAS_PARENT} then 'first' end,
       case when ${HAS_PARENT} then ${id('image', BEFORE, 'disk')} end, case when ${HAS_PARENT} then (4294967296 + ${BEFORE})::text end, true,
       3000000000, 3000000000, 900000000 + v, 400000000, 300000000, (ranges + 1) / 2, case when ${OK} then (ranges + 1) / 2 else 0 end
-    from ${NIGHT} cross join generate_series(0, 1) as disk`,
+    from ${NIGHT} cross join generate_series(0, 1) as disk order by ${AT}, disk`,
   restore_points: `
-    insert into varve.restore_points (id, vm_id, run_id, chain_id, parent_id, created_at, sealed_at, checkpoint_id, manifest_key, stored)
+    insert into varve.restore_points (id, vm_id, run_id, chain_id, parent_id, created_at, sealed_at, checkpoint_id, manifest_key, stored, images)
     select ${id('point')}, vm_id, ${id('run')}, chain_id, case when ${HAS_PARENT} then ${id('point', BEFORE)} end, at + interval '2 seconds',
       at + interval '3 minutes', (4294967296 + d)::text,
-      'points/' || vm_id || '/' || to_char(at, 'YYYYMMDD"T"HH24MISS.MS"Z"') || '-' || ${id('point')} || '.json', 1800000000 + 2 * v
-    from ${NIGHT} cross join lateral (select ${AT} as at) t where ${OK}`,
+      'points/' || vm_id || '/' || to_char(at, 'YYYYMMDD"T"HH24MISS.MS"Z"') || '-' || ${id('point')} || '.json', 1800000000 + 2 * v,
+      (select jsonb_agg(jsonb_build_object('imageId', ${id('image', 'd', 'disk')}, 'diskId', 'virtio' || disk, 'diskSize', (1 + v % 64) * 17179869184,
+        'blockSize', 262144, 'kind', case when ${HAS_PARENT} then 'incremental' else 'full' end, 'reason', case when not ${HAS_PARENT} then 'first' end,
+        'read', 3000000000, 'stored', 900000000 + v, 'cbt', true) order by disk) from generate_series(0, 1) as disk)
+    from ${NIGHT} cross join lateral (select ${AT} as at) t where ${OK} order by at`,
   restore_point_images: `
     insert into varve.restore_point_images (image_id, restore_point_id, root_key, merkle_root, cbt)
     select image, ${id('point')}, 'images/' || image || '.root', encode(sha256(convert_to(image::text, 'UTF8')), 'hex'), true
-    from ${NIGHT} cross join generate_series(0, 1) as disk cross join lateral (select ${id('image', 'd', 'disk')} as image) i where ${OK}`,
+    from ${NIGHT} cross join generate_series(0, 1) as disk cross join lateral (select ${id('image', 'd', 'disk')} as image) i where ${OK} order by ${AT}, disk`,
   // Not compressed, so it need not be random to be as long as the real ones.
   run_attempts: `
     insert into varve.run_attempts (run_id, attempt_ids)
