@@ -219,7 +219,7 @@ export class PackWriter {
     const footer = pack.footer.subarray(0, pack.blocks * PACK_FOOTER_ENTRY)
     const size = finishPack(pack.buffer, pack.length, footer)
     const key = packKey(pack.packId)
-    const sending = this.#store.put(key, pack.buffer.subarray(0, size), { signal: this.#signal }).then(
+    const sending = this.#store.put(key, pack.buffer.subarray(0, size), { signal: this.#signal, guarded: true }).then(
       () => {
         this.#objects.push({ key, size, kind: 'pack' })
         // After a failure something may still read the buffer; it is left to the garbage collector.

@@ -70,9 +70,9 @@ export async function openRepository(store: Store, options: OpenRepositoryOption
 
 /** Page references that roots in the cache may have together, ~250 B each: two full disks of 63 TiB at the default block size. */
 const CACHED_REFS = 600_000
-/** 64 B a page: enough for 1 PiB at the default block size. */
 /** Before a root or manifest counts as damaged. */
 const LOOKS = 3
+/** 64 B a page: enough for 1 PiB at the default block size. */
 const MAX_ROOT_LENGTH = 256 * 1024 * 1024
 /** One writer fills one and sends one. */
 const KEPT_PACKS = 2

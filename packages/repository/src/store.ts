@@ -15,6 +15,17 @@ export interface GetOptions {
   readonly into?: Uint8Array | undefined
 }
 
+export interface PutOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Of the bytes, hex, where the caller knows it. */
+  readonly sha256?: string | undefined
+  /**
+   * Whoever reads these bytes checks them against hashes that stand elsewhere: a store may then send them with a checksum that finds damage on the way
+   * but is no signature.
+   */
+  readonly guarded?: boolean | undefined
+}
+
 export interface StoredObject {
   readonly key: string
   readonly size: number
@@ -56,7 +67,7 @@ export interface UnfinishedWrites {
 export interface Store {
   /** For logs and messages, without secrets: `s3://bucket/prefix`, `file:///path`. */
   readonly url: string
-  put(key: string, bytes: Uint8Array, options?: { readonly sha256?: string; readonly signal?: AbortSignal }): Promise<void>
+  put(key: string, bytes: Uint8Array, options?: PutOptions): Promise<void>
   get(key: string, range?: ByteRange, options?: GetOptions): Promise<Uint8Array>
   list(prefix: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<StoredObject>
   delete(keys: readonly string[], options?: { readonly signal?: AbortSignal }): Promise<void>

@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import { createServer, request as httpRequest } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { Client } from 'minio'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { openStore } from '../../open-store.ts'
@@ -37,6 +39,35 @@ describe('a real S3 server', () => {
     })
     await expect(store.get('damaged')).rejects.toMatchObject({ code: 'OBJECT_NOT_FOUND' })
     await store.close()
+  })
+
+  test('takes guarded bytes unsigned, and refuses them when they are not what was sent', async () => {
+    const sent: (string | undefined)[] = []
+    const damaging = createServer((request, response) => {
+      sent.push(String(request.headers['x-amz-content-sha256']))
+      const { port } = new URL(minio.settings.endpoint)
+      const on = httpRequest({ port, method: request.method, path: request.url, headers: request.headers }, answer => {
+        response.writeHead(answer.statusCode!, answer.headers)
+        answer.pipe(response)
+      })
+      const alter = request.url?.endsWith('altered') === true
+      request.on('data', (part: Buffer) => on.write(alter ? part.map(byte => byte ^ 1) : part))
+      request.on('end', () => on.end())
+    })
+    await new Promise<void>(resolve => damaging.listen(0, '127.0.0.1', resolve))
+    const { port } = damaging.address() as AddressInfo
+    const store = await openStore('s3://guarded', { ...minio.settings, endpoint: `http://127.0.0.1:${port}`, attempts: 2, backoff: 1 })
+    const bytes = randomBytes(100_000)
+    await store.put('kept', bytes, { guarded: true })
+    expect(Buffer.compare(await store.get('kept'), bytes)).toBe(0)
+    await expect(store.put('altered', bytes, { guarded: true })).rejects.toMatchObject({
+      code: 'STORE_UNAVAILABLE',
+      context: { s3Code: 'XAmzContentChecksumMismatch' },
+    })
+    await expect(store.get('altered')).rejects.toMatchObject({ code: 'OBJECT_NOT_FOUND' })
+    expect(sent.filter(hash => hash === 'UNSIGNED-PAYLOAD')).toHaveLength(3)
+    await store.close()
+    await new Promise(resolve => damaging.close(resolve))
   })
 
   test('is reached by a machine whose clock is an hour off, on every path', async () => {

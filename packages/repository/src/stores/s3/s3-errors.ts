@@ -24,9 +24,11 @@ const BY_S3_CODE: Readonly<Record<string, RepositoryErrorCode>> = {
   InvalidAccessKeyId: 'STORE_DENIED',
   SignatureDoesNotMatch: 'STORE_DENIED',
   RequestTimeTooSkewed: 'STORE_DENIED',
+  NotImplemented: 'STORE_REFUSED',
   // Damaged on the way: sending it again helps.
   BadDigest: 'STORE_UNAVAILABLE',
   XAmzContentSHA256Mismatch: 'STORE_UNAVAILABLE',
+  XAmzContentChecksumMismatch: 'STORE_UNAVAILABLE',
   IncompleteBody: 'STORE_UNAVAILABLE',
   RequestTimeout: 'STORE_UNAVAILABLE',
 }

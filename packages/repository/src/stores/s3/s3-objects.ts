@@ -1,13 +1,15 @@
 import { hash } from 'node:crypto'
+import { hasCode } from '@varve/errors'
 import { type Dispatcher, Pool } from 'undici'
 import { RepositoryError } from '../../errors.ts'
-import { type ByteRange, type GetOptions, MAX_OBJECT_LENGTH } from '../../store.ts'
+import { type ByteRange, type GetOptions, MAX_OBJECT_LENGTH, type PutOptions } from '../../store.ts'
 import { withRetries } from '../retry.ts'
+import { CRC32_HEADER, crc32Of } from './payload-crc.ts'
 import { type Answer, type AnswerHead, isGood, receiveAnswer } from './receive-answer.ts'
 import type { S3Counters } from './s3-counters.ts'
 import { connectionError, parseErrorDocument, s3Error } from './s3-errors.ts'
 import { objectOrigin, objectPath, type S3Target } from './s3-target.ts'
-import { EMPTY_HASH, signRequest } from './sigv4.ts'
+import { EMPTY_HASH, signRequest, UNSIGNED_PAYLOAD } from './sigv4.ts'
 import type { StoreClock } from './store-clock.ts'
 
 const CONNECT_TIMEOUT_MS = 10_000
@@ -22,8 +24,8 @@ interface ObjectRequest {
 }
 
 /**
- * The data path of an S3 store: PUT and GET of objects through a pool of kept connections, signed with the SHA-256 of the body, so
- * that the store refuses what was damaged on the way.
+ * The data path of an S3 store: PUT and GET of objects through a pool of kept connections, signed with the SHA-256 of the body, or with its CRC-32 in a
+ * signed header where readers check the bytes anyway: either way the store refuses what was damaged on the way.
  */
 export class S3Objects {
   readonly #target: S3Target
@@ -31,6 +33,7 @@ export class S3Objects {
   readonly #pool: Pool
   readonly #host: string
   readonly #clock: StoreClock
+  #takesCrc = true
 
   constructor(target: S3Target, counters: S3Counters, clock: StoreClock) {
     const origin = objectOrigin(target)
@@ -46,12 +49,18 @@ export class S3Objects {
     })
   }
 
-  async put(key: string, body: Uint8Array, sha256: string | undefined, signal: AbortSignal | undefined): Promise<void> {
-    const payloadHash = sha256 ?? hash('sha256', body, 'hex')
-    // Nobody needs what a good answer says.
-    await this.#request({ method: 'PUT', key, headers: {}, payloadHash, body, signal }, undefined, () => {
-      this.#counters.bytesOut += body.length
-    })
+  async put(key: string, body: Uint8Array, { sha256, guarded = false, signal }: PutOptions): Promise<void> {
+    const crc = guarded && sha256 === undefined && this.#takesCrc ? crc32Of(body) : undefined
+    if (crc !== undefined) {
+      try {
+        return await this.#put({ key, headers: { [CRC32_HEADER]: crc }, payloadHash: UNSIGNED_PAYLOAD, body, signal })
+      } catch (error) {
+        if (!hasCode(error, 'STORE_REFUSED') && !hasCode(error, 'STORE_DENIED')) throw error
+      }
+    }
+    await this.#put({ key, headers: {}, payloadHash: sha256 ?? hash('sha256', body, 'hex'), body, signal })
+    // A store, or the rules of a bucket, that want every body signed.
+    if (crc !== undefined) this.#takesCrc = false
   }
 
   /** @param into is filled and answered (a view of it), when all fits; else a new buffer is */
@@ -70,6 +79,13 @@ export class S3Objects {
 
   close(): Promise<void> {
     return this.#pool.destroy()
+  }
+
+  async #put(request: Omit<ObjectRequest, 'method'> & { readonly body: Uint8Array }): Promise<void> {
+    // Nobody needs what a good answer says.
+    await this.#request({ method: 'PUT', ...request }, undefined, () => {
+      this.#counters.bytesOut += request.body.length
+    })
   }
 
   /** Send with retries. `bytesFor` says where the body of a good answer goes; without it, it is passed over. */

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { RepositoryError, type RepositoryErrorCode } from '../../errors.ts'
 import { openStore, type StoreSettings } from '../../open-store.ts'
@@ -40,6 +40,7 @@ describe('a fault that passes is tried again', () => {
     ['500', s3Faults.status(500, 'InternalError')],
     ['429 with Retry-After', s3Faults.status(429, 'TooManyRequests', { 'retry-after': '0' })],
     ['a body damaged on the way up', s3Faults.status(400, 'XAmzContentSHA256Mismatch')],
+    ['a guarded body damaged on the way up', s3Faults.status(400, 'XAmzContentChecksumMismatch')],
     ['a reset connection', s3Faults.reset()],
     ['something that is not HTTP', s3Faults.garbage()],
   ])('%s, on PUT and on GET', async (_title, fault) => {
@@ -191,6 +192,29 @@ test('a hash that the caller knows is signed as it is', async () => {
   const sha256 = 'f'.repeat(64)
   await store.put('four', bytes, { sha256 })
   expect(server.requests.at(-1)!.headers['x-amz-content-sha256']).toBe(sha256)
+})
+
+test.each([
+  [400, 'InvalidRequest'],
+  [403, 'AccessDenied'],
+  [501, 'NotImplemented'],
+])('a store that wants bodies signed (%i %s) gets them signed from then on', async (status, s3Code) => {
+  const other = await open()
+  const before = server.requests.length
+  server.faults.push(s3Faults.status(status, s3Code))
+  await other.put('five', bytes, { guarded: true })
+  await other.put('six', bytes, { guarded: true })
+  const sent = server.requests.slice(before).filter(({ method }) => method === 'PUT')
+  const sha256 = hash('sha256', bytes, 'hex')
+  expect(sent.map(({ headers }) => headers['x-amz-content-sha256'])).toEqual(['UNSIGNED-PAYLOAD', sha256, sha256])
+  await other.close()
+})
+
+test('guarded bytes that are refused signed too: the reason, and the next ones are tried unsigned again', async () => {
+  server.faults.push(s3Faults.status(403, 'AccessDenied'), s3Faults.status(403, 'InvalidAccessKeyId'))
+  await fails('STORE_DENIED', store.put('seven', bytes, { guarded: true }))
+  await store.put('seven', bytes, { guarded: true })
+  expect(server.requests.at(-1)!.headers['x-amz-content-sha256']).toBe('UNSIGNED-PAYLOAD')
 })
 
 describe('URLs and settings that cannot be', () => {

@@ -1,7 +1,7 @@
 import { RepositoryError } from '../../errors.ts'
 import { checkKey } from '../../keys.ts'
 import type { StoreSettings } from '../../open-store.ts'
-import type { ByteRange, GetOptions, Store, StoredObject, UnfinishedWrites } from '../../store.ts'
+import type { ByteRange, GetOptions, PutOptions, Store, StoredObject, UnfinishedWrites } from '../../store.ts'
 import { S3Control } from './s3-control.ts'
 import { newS3Counters, type S3Counters } from './s3-counters.ts'
 import { S3Objects } from './s3-objects.ts'
@@ -46,8 +46,8 @@ export class S3Store implements Store {
     return store
   }
 
-  async put(key: string, bytes: Uint8Array, options: { readonly sha256?: string; readonly signal?: AbortSignal } = {}): Promise<void> {
-    await this.#objects.put(checkKey(key), bytes, options.sha256, options.signal)
+  async put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
+    await this.#objects.put(checkKey(key), bytes, options)
   }
 
   async get(key: string, range?: ByteRange, options: GetOptions = {}): Promise<Uint8Array> {

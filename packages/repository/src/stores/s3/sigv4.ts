@@ -17,11 +17,13 @@ export interface RequestToSign {
   readonly query: string
   /** Lower-case names; `host` and everything else to be signed. The time and the payload hash are added. */
   readonly headers: Readonly<Record<string, string>>
-  /** SHA-256 of the body, hex. */
+  /** SHA-256 of the body, hex; or `UNSIGNED_PAYLOAD`. */
   readonly payloadHash: string
 }
 
 export const EMPTY_HASH = hash('sha256', '', 'hex')
+/** In place of the hash of a body that the signature does not cover. */
+export const UNSIGNED_PAYLOAD = 'UNSIGNED-PAYLOAD'
 
 /** The headers to send: those given and `x-amz-date`, `x-amz-content-sha256`, `authorization`. */
 export function signRequest(
