@@ -14,12 +14,15 @@ export const VARVE = join(ROOT, 'packages', 'cli', 'bin', 'varve.mjs')
 /** Each question costs the process that is measured some milliseconds; a run's own times are finer. */
 const POLL_MS = 200
 
+/** Peers read the raw file or plain NBD, so does Varve; what TLS, the default, costs is a row of its own. */
+export type Transport = 'nbd' | 'nbd_ssl'
+
 /** Varve beside a platform it knows. */
 export interface OurApi {
   call<Answer>(method: string, path: string, body?: unknown): Promise<Answer>
   readonly platformId: string
-  /** Ours for a platform's VM; reads the inventory again. */
-  vmId(platformVmId: string): Promise<string>
+  /** Ours for a platform's VM; reads the inventory again. Disks come over plain NBD, unless asked for over TLS. */
+  vmId(platformVmId: string, transport?: Transport): Promise<string>
   startBackup(vmId: string, options?: BackupOptions): Promise<Run>
   /** To the end. @throws when it does not succeed */
   ended(run: Run): Promise<Run>
@@ -93,8 +96,11 @@ async function connect(apiUrl: string, token: string, { under }: BenchPlatform):
     if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`)
     return (await answer.json()) as Answer
   }
-  const platform = { name: 'lab', kind: 'scp', url: under.url, credentials: under.credentials }
-  const { id: platformId } = await call<{ id: string }>('POST', '/v1/platforms', platform)
+  const add = async (transport: Transport): Promise<string> => {
+    const platform = { name: `lab ${transport}`, kind: 'scp', url: under.url, credentials: under.credentials, transport }
+    return (await call<{ id: string }>('POST', '/v1/platforms', platform)).id
+  }
+  const platformId = await add('nbd')
   const ended = async (run: Run): Promise<Run> => {
     for (let now = run; ; now = await call<Run>('GET', `/v1/runs/${run.id}`)) {
       if (now.endedAt !== null) {
@@ -108,10 +114,11 @@ async function connect(apiUrl: string, token: string, { under }: BenchPlatform):
   return {
     call,
     platformId,
-    async vmId(platformVmId) {
-      await call('POST', `/v1/platforms/${platformId}/sync`, {})
+    async vmId(platformVmId, transport = 'nbd') {
+      const of = transport === 'nbd' ? platformId : await add(transport)
+      await call('POST', `/v1/platforms/${of}/sync`, {})
       const { items } = await call<{ items: Vm[] }>('GET', '/v1/vms')
-      const vm = items.find(item => item.platformVmId === platformVmId)
+      const vm = items.find(item => item.platformVmId === platformVmId && item.platformId === of)
       if (vm === undefined) throw new Error(`Varve does not know VM ${platformVmId}`)
       return vm.id
     },

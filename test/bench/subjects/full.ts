@@ -17,14 +17,19 @@ export const full: Subject = {
   async open(parts) {
     const ours = await parts.ours()
     const peers = await parts.peers()
+    const overTls = await ours.directory.vmId(ours.platformVmId, 'nbd_ssl')
     const vmIds = { s3: await ours.s3.vmId(ours.platformVmId), directory: await ours.directory.vmId(ours.platformVmId) }
     return async round => {
       for (const target of TARGETS) {
         const repository = await repositoryOf(parts, target)
-        const old = await repository.packs()
-        await parts.sample(`full to ${target}: varve`, () => ourBackup(parts, target, vmIds[target], { full: true }))
-        // Only the newest point is used from here on, and memory is short.
-        await repository.remove(old)
+        const backup = async (name: string, vmId: string): Promise<void> => {
+          const old = await repository.packs()
+          await parts.sample(name, () => ourBackup(parts, target, vmId, { full: true }))
+          // Only the newest point is used from here on, and memory is short.
+          await repository.remove(old)
+        }
+        if (target === 'directory') await backup('full to directory: varve, NBD over TLS', overTls)
+        await backup(`full to ${target}: varve`, vmIds[target])
         await repository.close()
         for (const peer of peers.filter(one => one.target === target)) {
           await parts.sample(`full to ${target}: ${peer.name}`, async () => {

@@ -1,4 +1,4 @@
-import { sleep } from '@varve/runtime'
+import { sleep } from '@varve/runtime/sleep'
 import { RepositoryError } from '../errors.ts'
 
 export interface RetryOptions {

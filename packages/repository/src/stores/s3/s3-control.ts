@@ -48,10 +48,6 @@ export class S3Control {
     })
   }
 
-  bucketExists(signal?: AbortSignal): Promise<boolean> {
-    return this.#call('heads', `looking for bucket ${this.#target.bucket}`, signal, () => this.#client.bucketExists(this.#target.bucket))
-  }
-
   makeBucket(signal?: AbortSignal): Promise<void> {
     const { bucket, region } = this.#target
     return this.#call('puts', `making bucket ${bucket}`, signal, () => this.#client.makeBucket(bucket, region))
@@ -127,12 +123,7 @@ export class S3Control {
     this.#agent.destroy()
   }
 
-  #call<T>(
-    counter: 'heads' | 'puts' | 'lists' | 'deletes',
-    doing: string,
-    signal: AbortSignal | undefined,
-    call: () => Promise<T>,
-  ): Promise<T> {
+  #call<T>(counter: 'puts' | 'lists' | 'deletes', doing: string, signal: AbortSignal | undefined, call: () => Promise<T>): Promise<T> {
     const { attempts, backoff } = this.#target
     const onRetry = (): void => {
       this.#counters.retries += 1

@@ -8,14 +8,17 @@ import { CRC32_HEADER, crc32Of } from './payload-crc.ts'
 import { type Answer, type AnswerHead, isGood, receiveAnswer } from './receive-answer.ts'
 import type { S3Counters } from './s3-counters.ts'
 import { connectionError, parseErrorDocument, s3Error } from './s3-errors.ts'
-import { objectOrigin, objectPath, type S3Target } from './s3-target.ts'
+import { bucketPath, objectOrigin, objectPath, type S3Target } from './s3-target.ts'
 import { EMPTY_HASH, signRequest, UNSIGNED_PAYLOAD } from './sigv4.ts'
 import type { StoreClock } from './store-clock.ts'
 
 const CONNECT_TIMEOUT_MS = 10_000
 
+const COUNTED = { GET: 'gets', HEAD: 'heads', PUT: 'puts' } as const
+
 interface ObjectRequest {
-  readonly method: 'GET' | 'PUT'
+  readonly method: 'GET' | 'HEAD' | 'PUT'
+  /** Empty: the bucket itself. */
   readonly key: string
   readonly headers: Readonly<Record<string, string>>
   readonly payloadHash: string
@@ -77,6 +80,17 @@ export class S3Objects {
     })
   }
 
+  async bucketExists(): Promise<boolean> {
+    try {
+      const request: ObjectRequest = { method: 'HEAD', key: '', headers: {}, payloadHash: EMPTY_HASH, body: null, signal: undefined }
+      await this.#request(request, undefined, () => {})
+      return true
+    } catch (error) {
+      if (hasCode(error, 'OBJECT_NOT_FOUND')) return false
+      throw error
+    }
+  }
+
   close(): Promise<void> {
     return this.#pool.destroy()
   }
@@ -96,7 +110,7 @@ export class S3Objects {
   ): Promise<Uint8Array> {
     const { attempts, backoff, requestTimeout } = this.#target
     const { key, method, signal } = request
-    const doing = `${method} ${key}`
+    const doing = key === '' ? `looking for bucket ${this.#target.bucket}` : `${method} ${key}`
     const onRetry = (): void => {
       this.#counters.retries += 1
     }
@@ -125,10 +139,10 @@ export class S3Objects {
 
   #signed({ method, key, headers, payloadHash, body }: ObjectRequest, time: Date): Dispatcher.DispatchOptions {
     const { credentials, region } = this.#target
-    const path = objectPath(this.#target, key)
+    const path = key === '' ? bucketPath(this.#target) : objectPath(this.#target, key)
     const toSign = { method, path, query: '', headers: { host: this.#host, ...headers }, payloadHash }
     const signed = signRequest(toSign, credentials, { region, service: 's3', time })
-    this.#counters[method === 'PUT' ? 'puts' : 'gets'] += 1
+    this.#counters[COUNTED[method]] += 1
     return { method, path, headers: signed, body }
   }
 }

@@ -1,8 +1,8 @@
 import { RepositoryError } from '../../errors.ts'
 import { checkKey } from '../../keys.ts'
 import type { StoreSettings } from '../../open-store.ts'
-import type { ByteRange, GetOptions, PutOptions, Store, StoredObject, UnfinishedWrites } from '../../store.ts'
-import { S3Control } from './s3-control.ts'
+import type { ByteRange, GetOptions, PutOptions, Store, StoredObject, UnfinishedWrite, UnfinishedWrites } from '../../store.ts'
+import type { S3Control } from './s3-control.ts'
 import { newS3Counters, type S3Counters } from './s3-counters.ts'
 import { S3Objects } from './s3-objects.ts'
 import { type S3Target, s3Target } from './s3-target.ts'
@@ -14,7 +14,8 @@ export class S3Store implements Store {
   /** Live. */
   readonly counters: Readonly<S3Counters>
   readonly #objects: S3Objects
-  readonly #control: S3Control
+  readonly #openControl: () => Promise<S3Control>
+  #control: Promise<S3Control> | undefined
 
   private constructor(target: S3Target) {
     const counters = newS3Counters()
@@ -22,14 +23,15 @@ export class S3Store implements Store {
     this.counters = counters
     const clock = new StoreClock()
     this.#objects = new S3Objects(target, counters, clock)
-    this.#control = new S3Control(target, counters, clock)
+    // Its library takes a quarter of a second of processor time to load, in each thread anew, and workers never need it.
+    this.#openControl = async () => new (await import('./s3-control.ts')).S3Control(target, counters, clock)
   }
 
   get unfinished(): UnfinishedWrites {
     return {
       kind: 'upload',
-      list: ({ signal } = {}) => this.#control.listUploads(signal),
-      drop: (write, { signal } = {}) => this.#control.abortUpload(write, signal),
+      list: ({ signal } = {}) => this.#uploads(signal),
+      drop: async (write, { signal } = {}) => (await this.#opened()).abortUpload(write, signal),
     }
   }
 
@@ -54,22 +56,22 @@ export class S3Store implements Store {
     return this.#objects.get(checkKey(key), range, options)
   }
 
-  list(prefix: string, options: { readonly signal?: AbortSignal } = {}): AsyncIterable<StoredObject> {
-    return this.#control.list(prefix, options.signal)
+  async *list(prefix: string, options: { readonly signal?: AbortSignal } = {}): AsyncIterable<StoredObject> {
+    yield* (await this.#opened()).list(prefix, options.signal)
   }
 
   async delete(keys: readonly string[], options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    await this.#control.delete(keys.map(checkKey), options.signal)
+    await (await this.#opened()).delete(keys.map(checkKey), options.signal)
   }
 
   async close(): Promise<void> {
-    this.#control.close()
+    await this.#control?.then(control => control.close())
     await this.#objects.close()
   }
 
   async #openBucket({ bucket, createBucket }: S3Target): Promise<void> {
     try {
-      if (await this.#control.bucketExists()) return
+      if (await this.#objects.bucketExists()) return
     } catch (error) {
       // Credentials that may use objects but not look at the bucket are fine; wrong ones show at the first object.
       if (error instanceof RepositoryError && error.code === 'STORE_DENIED' && !createBucket) return
@@ -77,10 +79,19 @@ export class S3Store implements Store {
     }
     if (!createBucket) throw new RepositoryError('STORE_URL_INVALID', `there is no bucket '${bucket}'`)
     try {
-      await this.#control.makeBucket()
+      await (await this.#opened()).makeBucket()
     } catch (error) {
       // Somebody else made it in the meantime.
-      if (!(await this.#control.bucketExists())) throw error
+      if (!(await this.#objects.bucketExists())) throw error
     }
+  }
+
+  async *#uploads(signal: AbortSignal | undefined): AsyncIterable<UnfinishedWrite> {
+    yield* (await this.#opened()).listUploads(signal)
+  }
+
+  #opened(): Promise<S3Control> {
+    this.#control ??= this.#openControl()
+    return this.#control
   }
 }

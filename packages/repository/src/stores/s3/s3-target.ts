@@ -62,6 +62,11 @@ export function objectPath({ pathStyle, bucket, prefix }: S3Target, key: string)
   return encodePath(pathStyle ? `/${bucket}/${prefix}${key}` : `/${prefix}${key}`)
 }
 
+/** Encoded path of the bucket. */
+export function bucketPath({ pathStyle, bucket }: S3Target): string {
+  return encodePath(pathStyle ? `/${bucket}/` : '/')
+}
+
 function invalid(why: string): RepositoryError {
   return new RepositoryError('STORE_URL_INVALID', `the S3 store cannot be used: ${why}`)
 }
