@@ -1,4 +1,4 @@
-import { GiB, MiB, TiB } from '@varve/runtime'
+import { GiB, TiB } from '@varve/runtime'
 import { ourBackup } from '../our-backup.ts'
 import { repositoryOf, storeCounts } from '../our-repository.ts'
 import { TARGETS } from '../parts.ts'
@@ -55,7 +55,6 @@ export const full: Subject = {
       ...atLeast('full to a directory against borg', samples.ratio('full to directory: borg', 'full to directory: varve'), 1, 'x'),
       ...atMost('objects for each TiB stored', stored && puts && (puts / stored) * TiB, 66_000, 'objects'),
       ...requests(samples),
-      ...atMost('memory of standalone during a full', times(samples.median(OURS, 'peak'), 1 / MiB), 300, 'MiB'),
     ]
   },
 }
