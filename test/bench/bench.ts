@@ -49,7 +49,18 @@ class Run {
         const sample = (name: string, run: () => Promise<Measured>): Promise<void> => this.#sample(name, run)
         await this.#group(
           group,
-          new Parts({ settings, samples: this.samples, folder: own, closer, disk, minio, sample, note: line => this.#skip(line) }),
+          new Parts({
+            settings,
+            samples: this.samples,
+            folder: own,
+            closer,
+            disk,
+            minio,
+            sample,
+            note: line => this.#skip(line),
+            tell: note,
+            lost: (name, error) => this.#lost(name, error),
+          }),
         )
       } catch (error) {
         for (const { name } of group) this.#lost(name, error)
@@ -58,7 +69,7 @@ class Run {
       }
     }
     const { samples, skipped, failed } = this
-    const rows = GROUPS.flat().flatMap(subject => subject.targets(samples, disk))
+    const rows = groups.flat().flatMap(subject => subject.targets(samples, disk))
     return { settings, samples, rows, skipped, failed }
   }
 

@@ -17,7 +17,7 @@ export function targetChart(rows: readonly TargetRow[]): string {
     return [
       `<text x="${LABEL - 8}" y="${y + 15}" text-anchor="end">${escaped(row.name)}</text>`,
       `<rect x="${LABEL}" y="${y + 4}" width="${length.toFixed(1)}" height="${ROW - 8}" fill="${row.met ? '#2a7f62' : '#b3412f'}"/>`,
-      `<text x="${LABEL + BAR + 8}" y="${y + 15}">${row.measured} (${escaped(row.target)})</text>`,
+      `<text x="${LABEL + BAR + 8}" y="${y + 15}">${row.measured ?? 'not measured'} (${escaped(row.target)})</text>`,
     ].join('')
   })
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12">

@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { join } from 'node:path'
 import { GiB } from '@varve/runtime'
-import { endedChildrenCpu, machineBusySeconds, treeCpu, treePeakMemory } from './process-usage.ts'
+import { endedChildrenCpu, forgetPeakMemory, machineBusySeconds, treeCpu, treePeakMemory } from './process-usage.ts'
 
 /** One run of one subject. Seconds and bytes. */
 export interface Measured {
@@ -23,11 +24,10 @@ const SAMPLE_MS = 50
  * times the cost of the work itself.
  */
 export async function warm(gib: number): Promise<void> {
-  const chunks: Buffer[] = []
-  for (let i = 0; i < gib * 4; i++) {
-    chunks.push(Buffer.alloc(GiB / 4, 1))
-    await new Promise(resolve => setImmediate(resolve))
-  }
+  if (gib === 0) return
+  // A process of its own: this one would keep them until its collector runs.
+  const script = `const held = []; for (let i = 0; i < ${gib * 4}; i++) held.push(Buffer.alloc(${GiB / 4}, 1))`
+  await once(spawn(process.execPath, ['-e', script], { stdio: 'ignore' }), 'exit')
 }
 
 /** Run a program to its end. @throws with the end of what it printed when its exit code is not 0 */
@@ -67,6 +67,7 @@ export async function measureProcesses<T>(
   { own, servers }: { readonly own: readonly number[]; readonly servers: readonly number[] },
   act: () => Promise<T>,
 ): Promise<{ readonly measured: Measured; readonly result: T }> {
+  for (const pid of own) forgetPeakMemory(pid)
   const before = { own: own.map(treeCpu), servers: servers.map(treeCpu), busy: machineBusySeconds() }
   const started = performance.now()
   const result = await act()

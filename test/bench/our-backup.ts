@@ -10,7 +10,7 @@ export async function ourBackup(parts: Parts, target: Target, vmId: string, opti
   const since = await storeCounts(parts, target)
   const servers = [platform.pid, ...(target === 's3' ? [parts.minio.pid] : [])]
   const { measured, result: run } = await measureProcesses({ own: [system.pid], servers }, () => system.backup(vmId, options))
-  parts.note(`  ${stepsOf(run)}`)
+  parts.tell(`  ${stepsOf(run)}`)
   return { ...measured, ...(await since()), wall: runSeconds(run), read: run.totals.read, stored: run.totals.written }
 }
 

@@ -23,6 +23,8 @@ export interface OurApi {
   readonly platformId: string
   /** Ours for a platform's VM; reads the inventory again. Disks come over plain NBD, unless asked for over TLS. */
   vmId(platformVmId: string, transport?: Transport): Promise<string>
+  /** The id of a VM's newest restore point. */
+  newestPoint(vmId: string): Promise<string>
   startBackup(vmId: string, options?: BackupOptions): Promise<Run>
   /** To the end. @throws when it does not succeed */
   ended(run: Run): Promise<Run>
@@ -55,7 +57,8 @@ export async function startOurStandalone({ folder, platform, repository, env, no
   const args = [...nodeArgs, VARVE, 'standalone', '--home', folder, '--port', '0', '--repository', repository, '--json']
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, VARVE_LOG_LEVEL: 'warn', ...env },
+    // Looking for leaks is no part of what is measured.
+    env: { ...process.env, VARVE_LOG_LEVEL: 'warn', VARVE_LEAKS_EVERY_SECONDS: '0', ...env },
   })
   const killAtExit = (): void => void child.kill('SIGKILL')
   process.once('exit', killAtExit)
@@ -122,6 +125,7 @@ async function connect(apiUrl: string, token: string, { under }: BenchPlatform):
       if (vm === undefined) throw new Error(`Varve does not know VM ${platformVmId}`)
       return vm.id
     },
+    newestPoint: async vmId => (await call<Vm>('GET', `/v1/vms/${vmId}`)).lastPoint!.id,
     startBackup,
     ended,
     backup: async (vmId, options) => ended(await startBackup(vmId, options)),

@@ -35,6 +35,9 @@ export class Parts {
   readonly #minio: BenchMinio | Skip
   readonly #sample: (name: string, run: () => Promise<Measured>) => Promise<void>
   readonly #note: (line: string) => void
+  readonly #tell: (line: string) => void
+  readonly #lost: (name: string, error: unknown) => void
+  readonly #lostPeers = new Set<string>()
   #ours: Promise<Ours> | undefined
   #peers: Promise<readonly Peer[]> | undefined
 
@@ -47,12 +50,19 @@ export class Parts {
     /** Or why there is none. */
     readonly minio: BenchMinio | Skip
     readonly sample: (name: string, run: () => Promise<Measured>) => Promise<void>
+    /** What was left out, and why. */
     readonly note: (line: string) => void
+    /** For who watches. */
+    readonly tell: (line: string) => void
+    /** Something failed; the rest goes on. */
+    readonly lost: (name: string, error: unknown) => void
   }) {
     ;({ settings: this.settings, samples: this.samples, folder: this.folder, closer: this.closer, disk: this.disk } = options)
     this.#minio = options.minio
     this.#sample = options.sample
     this.#note = options.note
+    this.#tell = options.tell
+    this.#lost = options.lost
   }
 
   /** @throws Skip */
@@ -66,8 +76,24 @@ export class Parts {
     return this.#sample(name, run)
   }
 
+  /** The same of a peer: one that fails is left out from then on, which is no matter of ours. */
+  async samplePeer(peer: Peer, name: string, run: () => Promise<Measured>): Promise<void> {
+    const id = `${peer.name} (${peer.target})`
+    if (this.#lostPeers.has(id)) return
+    try {
+      await this.#sample(name, run)
+    } catch (error) {
+      this.#lostPeers.add(id)
+      this.#lost(id, error)
+    }
+  }
+
   note(line: string): void {
     this.#note(line)
+  }
+
+  tell(line: string): void {
+    this.#tell(line)
   }
 
   get s3Env(): Record<string, string> {

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 
 /* What processes used, from /proc (Linux). */
 
@@ -46,6 +46,15 @@ export function treeCpu(pid: number): number {
 /** Processor seconds of the children of this process that have ended. */
 export function endedChildrenCpu(): number {
   return readStat('self')?.ended ?? 0
+}
+
+/** From now on the peak is counted anew (proc(5), clear_refs). */
+export function forgetPeakMemory(pid: number): void {
+  for (const { pid: one } of tree(pid)) {
+    try {
+      writeFileSync(`/proc/${one}/clear_refs`, '5')
+    } catch {}
+  }
 }
 
 /** Peak resident bytes (VmHWM) of the largest process of a tree. */

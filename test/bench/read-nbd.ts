@@ -1,6 +1,6 @@
 import { connectNbd } from '@varve/nbd'
 
-/** Read a whole export to nowhere, as the block reader does: 2 MiB, 8 in flight, into buffers that are used again. `read-nbd.js PORT [fresh]` */
+/** Read a whole export to nowhere, as the block reader does: 2 MiB a read, several in flight, into buffers that are used again. `read-nbd.js PORT [fresh]` */
 const [, , port, buffers] = process.argv
 // Not from the runtime: loading all of it would be measured too.
 const SPAN = 2 * 1024 * 1024

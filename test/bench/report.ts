@@ -41,10 +41,15 @@ export function tables({ samples, rows, skipped, failed }: Results): string {
   return [
     table(
       ['target', '', 'measured', 'met'],
-      rows.map(row => [row.name, row.target, `${row.measured} ${row.unit}`, row.met ? 'yes' : '**no**']),
+      rows.map(row => [
+        row.name,
+        row.target,
+        row.measured === null ? 'not measured' : `${row.measured} ${row.unit}`,
+        row.met ? 'yes' : '**no**',
+      ]),
     ),
     table(
-      ['subject', 'wall s (min-max)', 'CPU s', 'server CPU s', 'peak MiB', 'puts', 'gets', 'stored MiB', 'MiB/s'],
+      ['subject', 'wall s (min-max)', 'CPU s', 'server CPU s', 'other CPU s', 'peak MiB', 'puts', 'gets', 'stored MiB', 'MiB/s'],
       samples.names.map(name => subjectRow(samples, name)),
     ),
     ...(missing === '' ? [] : [`Left out:\n\n${missing}`]),
@@ -66,6 +71,7 @@ function subjectRow(samples: Samples, name: string): string[] {
     wall,
     figure('cpu', 1, 2),
     figure('serverCpu', 1, 2),
+    figure('otherCpu', 1, 1),
     figure('peak', MiB),
     figure('puts'),
     figure('gets'),

@@ -21,11 +21,17 @@ export class Samples {
     return medianOf(this.#figures(name, figure))
   }
 
+  /** The most of any round, for what must never be. */
+  most(name: string, figure: string): number | undefined {
+    const figures = this.#figures(name, figure)
+    return figures.length === 0 ? undefined : Math.max(...figures)
+  }
+
   /** The median over the rounds of `a / b`: what disturbs both of a round cancels out. */
   ratio(a: string | undefined, b: string | undefined, figure: string = 'wall'): number | undefined {
     if (a === undefined || b === undefined) return undefined
-    const below = this.#figures(b, figure)
-    const ratios = this.#figures(a, figure).map((value, round) => value / (below[round] ?? Number.NaN))
+    const below = this.of(b)
+    const ratios = this.of(a).map((run, round) => (run[figure] ?? Number.NaN) / (below[round]?.[figure] ?? Number.NaN))
     return medianOf(ratios.filter(Number.isFinite))
   }
 

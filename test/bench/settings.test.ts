@@ -11,6 +11,8 @@ test('a whole run has five rounds of 4 GiB and is written into the page; a part 
   expect(settings('--only', 'nbd').write).toBe(false)
   expect(settings('--only', 'nbd', '--write').write).toBe(true)
   expect(settings('--no-write').write).toBe(false)
+  expect(settings('--rounds', '2').write).toBe(false)
+  expect(settings('--rounds', '0').rounds).toBe(1)
 })
 
 test('what makes no sense is refused', () => {

@@ -60,18 +60,20 @@ export function readSettings(args: readonly string[]): Settings | 'help' {
   })
   if (values.help) return 'help'
   const { quick } = values
+  const parts = [values.only, values.rounds, values['size-gib'], values.peers]
   return {
     folder: values.folder,
     // Whole MiB, so that the layout of the disk comes out even.
     diskSize: Math.round((number(values['size-gib'], quick ? 1 : 4) * GiB) / MiB) * MiB,
-    rounds: number(values.rounds, quick ? 2 : 5),
+    rounds: Math.max(1, Math.ceil(number(values.rounds, quick ? 2 : 5))),
     quick,
     only: values.only === undefined ? undefined : new Set(values.only.split(',')),
     peers: new Set((values.peers ?? (quick ? 'restic,borg' : 'restic,borg,benji,kopia')).split(',')),
     warmGib: number(values['warm-gib'], quick ? 1 : 4),
     json: values.json,
     check: values.check,
-    write: values.write ?? !(quick || values.json || values.only !== undefined),
+    // Only of a whole run.
+    write: values.write ?? !(quick || values.json || parts.some(part => part !== undefined)),
     writeAsked: values.write === true,
     capacity: values.capacity,
   }

@@ -33,7 +33,7 @@ export const sparse: Subject = {
   },
 
   targets: samples => [
-    ...atMost('incremental of 100 MB on 1 TiB', samples.median(nameOf('1 TiB')), 3, 's'),
-    ...atMost('incremental of 100 MB: 16 TiB against 16 GiB', samples.ratio(nameOf('16 TiB'), nameOf('16 GiB')), 1.5, 'x'),
+    atMost('incremental of 100 MB on 1 TiB', samples.median(nameOf('1 TiB')), 3, 's'),
+    atMost('incremental of 100 MB: 16 TiB against 16 GiB', samples.ratio(nameOf('16 TiB'), nameOf('16 GiB')), 1.5, 'x'),
   ],
 }
