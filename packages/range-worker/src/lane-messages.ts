@@ -10,6 +10,8 @@ export interface LaneSettings {
   readonly storeSettings: StoreSettings
   /** Gets of blocks at the same time; the repository's own number when absent. */
   readonly getsInFlight?: number | undefined
+  /** Of blocks that it compresses with zstd; the repository's own when absent. */
+  readonly zstdLevel?: number | undefined
 }
 
 /** What a lane is told to do; each service adds its own. */

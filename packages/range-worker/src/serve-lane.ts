@@ -90,7 +90,7 @@ class ServedLane<Task extends LaneTask, Result> {
     if (this.#opened === undefined) {
       const store = await openStore(this.#settings.repositoryUrl, this.#settings.storeSettings)
       try {
-        this.#opened = { store, repository: await openRepository(store) }
+        this.#opened = { store, repository: await openRepository(store, { zstdLevel: this.#settings.zstdLevel }) }
       } catch (error) {
         await store.close()
         throw error

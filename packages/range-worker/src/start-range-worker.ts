@@ -24,6 +24,8 @@ export interface RangeWorkerDeps {
   readonly lanes?: number
   /** Gets of blocks at the same time in each lane (default the repository's). */
   readonly getsInFlight?: number
+  /** Of new blocks in each lane (default the repository's). */
+  readonly zstdLevel?: number
   /** A range that makes no step for this long is given up and tried again, ms (default 5 minutes). */
   readonly stallMs?: number
   /** Where ranges are counted. */
@@ -45,11 +47,11 @@ export async function startRangeWorker<Task extends LaneTask>(
   job: RangeJob<Task>,
   deps: RangeWorkerDeps,
 ): Promise<{ close(): Promise<void> }> {
-  const { catalog, queue, log, stallMs, repositoryUrl, storeSettings = {}, getsInFlight } = deps
+  const { catalog, queue, log, stallMs, repositoryUrl, storeSettings = {}, getsInFlight, zstdLevel } = deps
   const concurrency = deps.lanes ?? Math.min(2, availableParallelism())
   const platforms = new Platforms(catalog, deps.openPlatform)
   const disks = new DiskAddresses(platforms, job.side)
-  const lanes = new LanePool<Task, RangeResult>(job.laneFile, { repositoryUrl, storeSettings, getsInFlight })
+  const lanes = new LanePool<Task, RangeResult>(job.laneFile, { repositoryUrl, storeSettings, getsInFlight, zstdLevel })
   const metrics = deps.metrics === undefined ? undefined : new RangeMetrics(deps.metrics, job.name)
   const workerName = workerNames()
   const closer = new Closer()

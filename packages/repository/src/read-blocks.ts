@@ -28,6 +28,8 @@ export interface ReadBlocksOptions {
   /** Bytes of one get. Default 4 MiB. */
   readonly maxGet?: number
   readonly signal?: AbortSignal
+  /** Told how long nothing could be done because no bytes had come, ms. */
+  readonly onWaited?: (ms: number) => void
 }
 
 interface WantedBlock extends Wanted {
@@ -59,15 +61,18 @@ export async function* readBlocks(
     maxGet: options.maxGet ?? BLOCK_GETS.maxGet,
   })
   const raw = buffers.take(blockSize)
+  let waitedSince = performance.now()
   for await (const fetched of fetchAhead(store, gets, packKey, { inFlight: options.inFlight ?? 4, signal: options.signal, buffers })) {
+    options.onWaited?.(performance.now() - waitedSince)
     const { get } = fetched
     if ('error' in fetched) {
       const { error } = fetched
       if (!(error instanceof RepositoryError && DAMAGE.has(error.code))) throw error
       for (const item of get.items) yield { index: item.index, damage: damage(item, 'its pack is missing or too short', error) }
-      continue
+    } else {
+      for (const item of get.items) yield openBlock(item, fetched.bytes, item.offset - get.offset, raw.subarray(0, blockSize))
     }
-    for (const item of get.items) yield openBlock(item, fetched.bytes, item.offset - get.offset, raw.subarray(0, blockSize))
+    waitedSince = performance.now()
   }
   buffers.giveBack(raw)
 }

@@ -31,6 +31,8 @@ export interface OpenRepositoryOptions {
   readonly blockSize?: number
   /** Of a repository that is created. Default `zstd`. */
   readonly compression?: Compression
+  /** Of blocks that are written, where they are compressed with zstd: 1 (default) to 19. Readers need not know it. */
+  readonly zstdLevel?: number | undefined
   readonly signal?: AbortSignal
 }
 

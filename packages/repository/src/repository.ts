@@ -65,7 +65,7 @@ export interface Repository {
 
 /** @throws RepositoryError REPOSITORY_NOT_FOUND, REPOSITORY_INVALID, REPOSITORY_VERSION_UNKNOWN, and what the store throws */
 export async function openRepository(store: Store, options: OpenRepositoryOptions = {}): Promise<Repository> {
-  return new StoredRepository(store, await loadFormat(store, options))
+  return new StoredRepository(store, await loadFormat(store, options), options.zstdLevel)
 }
 
 /** Page references that roots in the cache may have together, ~250 B each: two full disks of 63 TiB at the default block size. */
@@ -89,11 +89,11 @@ class StoredRepository implements Repository {
   readonly #readBuffers = new ReadBuffers(KEPT_FOR_READING)
   readonly #compressor: BlockCompressor | undefined
 
-  constructor(store: Store, format: RepositoryFormat) {
+  constructor(store: Store, format: RepositoryFormat, zstdLevel: number | undefined) {
     this.store = store
     this.format = format
     this.#pages = new PageReader(store)
-    this.#compressor = openCompressor(format.compression)
+    this.#compressor = openCompressor(format.compression, zstdLevel)
   }
 
   packWriter(newId: NewObjectId, options: PackWriterOptions = {}): PackWriter {

@@ -66,9 +66,10 @@ export async function restoreRange(task: WriteTask, deps: WriteDeps): Promise<Ra
       onProgress?.({ read: counts.read, written: counts.written })
     }
     const requests = plan.blocks.map(({ page, entry }, index) => ({ index, page, entry }))
-    let asked = performance.now()
-    for await (const block of repository.readBlocks(requests, { inFlight: getsInFlight, signal })) {
-      storeMs += performance.now() - asked
+    const onWaited = (ms: number): void => {
+      storeMs += ms
+    }
+    for await (const block of repository.readBlocks(requests, { inFlight: getsInFlight, signal, onWaited })) {
       signal.throwIfAborted()
       const wanted = plan.blocks[block.index]!
       const bytes = bytesOrWhyNot(block, wanted, task)
@@ -84,7 +85,6 @@ export async function restoreRange(task: WriteTask, deps: WriteDeps): Promise<Ra
         }
       }
       onProgress?.({ read: counts.read, written: counts.written })
-      asked = performance.now()
     }
     await behind.finish()
   } catch (error) {
@@ -94,7 +94,7 @@ export async function restoreRange(task: WriteTask, deps: WriteDeps): Promise<Ra
   const source = Math.round(behind.waitMs)
   const throttled = Math.round(behind.heldMs)
   const store = Math.round(storeMs)
-  // As in a backup, source is the platform's disk and store the repository (here with decompressing, which it does on the way).
+  // As in a backup, source is the platform's disk and store the repository.
   const cpu = Math.max(0, Math.round(performance.now() - started) - source - throttled - store)
   const time = { source, throttle: throttled, cpu, store }
   return { ...counts, unchanged: 0, pages: '', objects: [], damage: joined(damage), time }

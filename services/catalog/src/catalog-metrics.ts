@@ -59,5 +59,12 @@ export async function queueCounts(queue: Partial<Pick<QueueDoor, 'counts'>>): Pr
 /** Counts runs as they end; each is counted once, by the instance that closed it. */
 export function endedRunsCounter(metrics: Metrics): (run: EndedRun) => void {
   const counter = metrics.counter('varve_runs_ended_total', 'Runs that ended, by outcome.', ['kind', 'outcome'])
-  return ({ kind, outcome }) => counter.inc({ kind, outcome })
+  const bound = metrics.counter('varve_runs_bottleneck_total', 'Runs that ended, by what most of the time of their ranges went to.', [
+    'kind',
+    'bottleneck',
+  ])
+  return ({ kind, outcome, bottleneck }) => {
+    counter.inc({ kind, outcome })
+    if (bottleneck !== null) bound.inc({ kind, bottleneck })
+  }
 }

@@ -1,6 +1,7 @@
-import { CatalogError, type Outcome, type RunKind, type SealRequest } from '@varve/catalog-client'
+import { CatalogError, type Outcome, type RangeTime, type RunKind, type SealRequest } from '@varve/catalog-client'
 import type { ErrorReport } from '@varve/errors'
 import { loseAttempts } from './attempts.ts'
+import { bottleneckOf } from './bottleneck.ts'
 import type { Database, Sql } from './database.ts'
 import { expectState, isOver, lockRun } from './locked-run.ts'
 import { addStepJob } from './outbox.ts'
@@ -56,6 +57,8 @@ async function isInOtherHands(sql: Sql, { id, silenceS }: FailedRange): Promise<
 export interface EndedRun {
   readonly kind: RunKind
   readonly outcome: Outcome
+  /** What most of the time of its ranges went to; null without ranges. */
+  readonly bottleneck: RangeTime | null
 }
 
 /**
@@ -74,12 +77,23 @@ export async function closeRun(db: Database, id: string): Promise<EndedRun | nul
     )
     if (owning.rowCount !== 0)
       throw new CatalogError('CONFLICT', `run ${id} still owns something on its platform`, { runId: id, state: run.state })
-    const { rows } = await sql.query<EndedRun & Record<string, unknown>>(
+    const { rows } = await sql.query<Omit<EndedRun, 'bottleneck'> & Record<string, unknown>>(
       `update varve.runs set state = outcome, ended_at = now(), touched_at = now() where id = $1 returning kind, outcome`,
       [id],
     )
-    return rows[0] ?? null
+    const ended = rows[0]
+    return ended === undefined ? null : { ...ended, bottleneck: await bottleneckOfRun(sql, id) }
   })
+}
+
+async function bottleneckOfRun(sql: Sql, id: string): Promise<RangeTime | null> {
+  const { rows } = await sql.query<Record<RangeTime, number>>(
+    `select coalesce(sum(time_source_ms), 0)::bigint as source, coalesce(sum(time_throttle_ms), 0)::bigint as throttle,
+            coalesce(sum(time_cpu_ms), 0)::bigint as cpu, coalesce(sum(time_store_ms), 0)::bigint as store
+       from varve.images where run_id = $1`,
+    [id],
+  )
+  return bottleneckOf(rows[0]!)
 }
 
 /**

@@ -32,6 +32,8 @@ export interface StandaloneOptions {
   readonly lanes?: number
   /** Requests to the repository at the same time in each thread that writes (default 4). */
   readonly getsInFlight?: number
+  /** Of new blocks (default 1). */
+  readonly zstdLevel?: number
   /** A range that makes no progress for this long is tried again, ms (default 5 minutes). */
   readonly stallMs?: number
   /** Other settings for checks and the sweeping of leaks. */
@@ -119,6 +121,7 @@ async function open(options: StandaloneOptions, closer: Closer): Promise<Standal
   const lanes = {
     ...(options.lanes === undefined ? {} : { lanes: options.lanes }),
     ...(options.getsInFlight === undefined ? {} : { getsInFlight: options.getsInFlight }),
+    ...(options.zstdLevel === undefined ? {} : { zstdLevel: options.zstdLevel }),
     ...(options.stallMs === undefined ? {} : { stallMs: options.stallMs }),
   }
   const startBlockReader = (): Promise<{ close(): Promise<void> }> =>

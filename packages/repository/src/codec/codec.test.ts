@@ -75,6 +75,17 @@ test('raw blocks are views, and bounded too', () => {
   expect(() => decompress(CODECS.raw, block, Buffer.alloc(9))).toThrow(expect.objectContaining({ code: 'BLOCK_DAMAGED' }))
 })
 
+test('zstd at a higher level makes less of a block, which reads back the same', ctx => {
+  if (zstdCoders().length === 0) ctx.skip('no zstd: install a C++ compiler, or use Node 22.15 or newer')
+  const block = Buffer.from(Array.from({ length: 4000 }, (_, i) => `${(i * 7919) % 10_007} of ${i}\n`).join(''))
+  const [fast, small] = [1, 19].map(level => {
+    const target = Buffer.alloc(compressBound(block.length))
+    return target.subarray(0, openCompressor('zstd', level)!.compressInto(target, block))
+  })
+  expect(small!.length).toBeLessThan(fast!.length)
+  expect(Buffer.compare(decompress(CODECS.zstd, small!, Buffer.alloc(block.length)), block)).toBe(0)
+})
+
 test('none compresses nothing', () => {
   expect(openCompressor('none')).toBeUndefined()
 })

@@ -31,10 +31,10 @@ export function compressBound(length: number): number {
   return length + (length >>> 7) + 1024
 }
 
-/** The compressor for new blocks; undefined stores them raw. */
-export function openCompressor(compression: Compression): BlockCompressor | undefined {
+/** The compressor for new blocks; undefined stores them raw. `zstdLevel`: 1 to 19, default 1. */
+export function openCompressor(compression: Compression, zstdLevel?: number): BlockCompressor | undefined {
   if (compression === 'none') return undefined
-  const zstd = compression === 'zstd' ? zstdCoders()[0] : undefined
+  const zstd = compression === 'zstd' ? zstdCoders(zstdLevel)[0] : undefined
   if (zstd !== undefined) return { ...zstd, codec: CODECS.zstd }
   const lz4 = lz4Coders()[0]
   return lz4 === undefined ? undefined : { ...lz4, codec: CODECS.lz4 }
