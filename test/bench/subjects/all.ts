@@ -3,6 +3,7 @@ import { bareS3 } from './bare-s3.ts'
 import { full } from './full.ts'
 import { guestWrite } from './guest-write.ts'
 import { incremental } from './incremental.ts'
+import { lanes } from './lanes.ts'
 import { memory } from './memory.ts'
 import { micro } from './micro.ts'
 import { nbdRead } from './nbd-read.ts'
@@ -16,7 +17,7 @@ import { start } from './start.ts'
 
 /** In groups: what is in one shares disk and systems, and its rounds are interleaved; what it opened ends with it. */
 export const GROUPS: readonly (readonly Subject[])[] = [
-  [nbdRead],
+  [nbdRead, lanes],
   [bareS3, full, incremental, restore],
   [noise, start, sparse, prediction],
   [guestWrite],

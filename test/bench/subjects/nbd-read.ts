@@ -1,13 +1,9 @@
-import { spawn } from 'node:child_process'
-import { access } from 'node:fs/promises'
-import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { freePort, GiB } from '@varve/runtime'
+import { GiB } from '@varve/runtime'
 import { findTool } from '../../support/tools.ts'
 import { measured, nodeScript } from '../measure.ts'
+import { exportDisk } from '../nbd-export.ts'
 import { xoClient } from '../peers.ts'
 import { times } from '../samples.ts'
-import { Skip } from '../skip.ts'
 import type { Subject } from '../subject.ts'
 import { atLeast, atMost } from '../targets.ts'
 
@@ -21,22 +17,8 @@ export const nbdRead: Subject = {
   about: 'read an export to nowhere: Varve, nbdcopy, @vates/nbd-client',
 
   async open(parts) {
-    const qemuNbd = findTool('qemu-nbd')
-    if (qemuNbd === undefined) throw new Skip('qemu-nbd is not installed')
-    const port = await freePort()
-    const options = ['--read-only', '--format=raw', '--persistent', '--shared=16', '--bind=127.0.0.1', `--port=${port}`]
-    const pidFile = join(parts.folder, 'qemu-nbd.pid')
-    const server = spawn(qemuNbd, [...options, `--pid-file=${pidFile}`, parts.disk.path], { stdio: 'ignore' })
-    const ended = new Promise(resolve => server.once('exit', resolve))
-    parts.closer.add('qemu-nbd', async () => {
-      server.kill('SIGTERM')
-      await ended
-    })
-    while (!(await exists(pidFile))) {
-      if (server.exitCode !== null) throw new Error(`qemu-nbd ended with ${server.exitCode}`)
-      await sleep(20)
-    }
-    const servers = [server.pid!]
+    const { port, pid } = await exportDisk(parts)
+    const servers = [pid]
     const commands: [name: string, command: string[]][] = [
       [OURS, nodeScript('read-nbd', String(port))],
       ['nbd read: varve, a new buffer a read', nodeScript('read-nbd', String(port), 'fresh')],
@@ -56,11 +38,4 @@ export const nbdRead: Subject = {
     atLeast("NBD read against Xen Orchestra's client", samples.ratio(XO, OURS), 1.5, 'x'),
     atMost('NBD read, processor time', times(samples.median(OURS, 'cpu'), GiB / allocated), 0.6, 'CPU s/GiB'),
   ],
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  )
 }
