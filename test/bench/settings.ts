@@ -35,7 +35,7 @@ export const HELP = `npm run bench -- [options]
   --warm-gib N    memory to touch before each phase, default 4
   --write         put the figures into docs/performance.md; by default only of a whole run
   --no-write      leave that page alone
-  --capacity      no measuring: what the constants in test/bench/capacity.ts mean for 100 VMs, 10,000 VMs, 1 PB
+  --capacity      no measuring: what the constants in test/bench/capacity-constants.ts mean for 100 VMs, 10,000 VMs, 1 PB
 `
 
 /** @throws TypeError for what it doesn't know */

@@ -1,27 +1,31 @@
-import { ALLOWED, type Allowed, type Estate, MEASURED, type Measured, night, RANGE } from './capacity.ts'
+import { type Estate, night } from './capacity.ts'
+import { ALLOWED, type Allowed, MEASURED, type Measured, RANGE } from './capacity-constants.ts'
 
 /**
- * A night played through range by range: runs are let in as others end, a lane takes the next range of any run, and what is shared (cores, hosts, the way to the store) is
- * divided among the lanes that are busy when a range begins. Seconds; for comparing with the formula, which knows nothing of order and of ends.
+ * A night played through range by range: runs are let in as others end and as the platform answers their requests, a lane takes the next range of any run, what is shared (cores, hosts,
+ * the way to the store, catalog and queue) is divided among the lanes that are busy when a range begins, and a run has its place until its snapshot is merged.
+ * Seconds; for comparing with the formula, which knows nothing of order and of ends.
  */
 export function simulatedNight(estate: Estate, measured: Measured = MEASURED, allowed: Allowed = ALLOWED): number {
-  const { vms, disksPerVm, hosts, datastores, readerCores, lanes, storeRate } = estate
-  const { read, stored, ranges, puts } = night(estate, measured, allowed)
+  const { vms, disksPerVm, hosts, readerCores, storeRate } = estate
+  const { read, stored, ranges, puts, runs, open, needs, mergeSeconds } = night(estate, measured, allowed)
+  const alone = (name: string): number => needs.find(({ resource }) => resource === name)!.seconds
   const shared = Math.min(
     readerCores * measured.coreRate,
     hosts * allowed.hostRate,
     storeRate * (read / stored),
     (allowed.putRate / puts) * read,
     measured.rangeRate * (read / ranges),
+    read / alone('Redis'),
   )
-  const open = Math.min(lanes, hosts * allowed.disksPerHost, datastores * allowed.disksPerDatastore)
+  const asking = alone('API requests') / vms
   const perRun = splitEvenly(read / vms, disksPerVm)
   const half = measured.runSeconds / 2
   const free = Array.from({ length: open }, () => 0)
   const ended: number[] = []
   for (let vm = 0; vm < vms; vm++) {
     // It is let in when a place is free: when the run that is so many before has ended.
-    const ready = (vm < allowed.runs ? 0 : ended[vm - allowed.runs]!) + half
+    const ready = Math.max(vm < runs ? 0 : ended[vm - runs]!, vm * asking) + half
     let last = ready
     for (const bytes of perRun) {
       const lane = earliest(free)
@@ -31,7 +35,7 @@ export function simulatedNight(estate: Estate, measured: Measured = MEASURED, al
       free[lane] = end
       last = Math.max(last, end)
     }
-    ended.push(last + half)
+    ended.push(last + half + mergeSeconds)
   }
   return Math.max(...ended)
 }
