@@ -29,7 +29,7 @@ export const prediction: Subject = {
       version += 1
       const guest = await platform.guest(platformVmId)
       for (let i = 0; i < pieces; i++) {
-        const piece = (i * 7919 * 16 + version) % (SIZE / PIECE)
+        const piece = (i * 7919 + version) % (SIZE / PIECE)
         await guest.write(piece * PIECE, noise(`version ${version}, piece ${i}`, PIECE))
       }
       await guest.flush()
