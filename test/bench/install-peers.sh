@@ -3,7 +3,8 @@
 # the bench skips it with the reason. Other binaries by path: VARVE_BENCH_RESTIC, VARVE_BENCH_BENJI, VARVE_BENCH_KOPIA (kopia is in no registry).
 set -uo pipefail
 
-packages=(libnbd-bin qemu-utils e2fsprogs fio util-linux restic borgbackup)
+packages=(libnbd-bin qemu-utils e2fsprogs fio util-linux restic borgbackup
+  virtnbdbackup libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2> /dev/null | grep -q 'ok installed' || missing+=("$package")
@@ -11,8 +12,11 @@ done
 if [ ${#missing[@]} -gt 0 ]; then
   echo "installing ${missing[*]}"
   apt-get update -qq
-  for package in "${missing[@]}"; do
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" > /dev/null || echo "left out: $package"
+  install=(apt-get install -y -qq --no-install-recommends)
+  export DEBIAN_FRONTEND=noninteractive
+  # One by one only when one of them can't be had.
+  "${install[@]}" "${missing[@]}" > /dev/null 2>&1 || for package in "${missing[@]}"; do
+    "${install[@]}" "$package" > /dev/null || echo "left out: $package"
   done
 fi
 

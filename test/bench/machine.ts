@@ -19,6 +19,8 @@ const TOOLS: readonly (readonly [name: string, path: string | undefined, arg: st
   ['restic', process.env.VARVE_BENCH_RESTIC ?? findTool('restic'), 'version'],
   ['kopia', process.env.VARVE_BENCH_KOPIA ?? findTool('kopia'), '--version'],
   ['borg', findTool('borg'), '--version'],
+  ['virtnbdbackup', findTool('virtnbdbackup'), '--version'],
+  ['libvirt', findTool('libvirtd'), '--version'],
 ]
 
 /** Node and the tools beside it, those that are there. */

@@ -1,10 +1,14 @@
-import { access, link, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { access, link, mkdir, rm, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import type { Closer } from '@varve/runtime'
 import { findTool } from '../support/tools.ts'
 import type { BenchDisk, Change } from './bench-disk.ts'
 import { type Measured, measureCommand, measured } from './measure.ts'
 import type { BenchMinio } from './minio-server.ts'
+import { bytesIn, into } from './peer-folders.ts'
+import { Skip } from './skip.ts'
+import { virtnbdbackupPeers } from './virtnbdbackup.ts'
 
 /** Another backup tool doing the same job, as it would be used. Each round has a repository of its own, so that nothing is known before. */
 export interface Peer {
@@ -22,6 +26,7 @@ export interface Peer {
 export interface PeerContext {
   /** RAM-backed. */
   readonly folder: string
+  readonly closer: Closer
   readonly disk: BenchDisk
   readonly minio: BenchMinio
 }
@@ -32,7 +37,7 @@ const HOW = 'not installed (test/bench/install-peers.sh)'
 /** Those that are installed, and why the others are not taken. */
 export async function findPeers(context: PeerContext, wanted: ReadonlySet<string>): Promise<{ peers: Peer[]; skipped: string[] }> {
   const peers: Peer[] = []
-  const skipped = ["virtnbdbackup with a paused domain of type='qemu': no version in the registries that fits"]
+  const skipped: string[] = []
   const benji = process.env.VARVE_BENCH_BENJI ?? join(PEERS, 'benji/bin/benji')
   const candidates: [name: string, tool: string | undefined, make: (tool: string) => Peer, why: string][] = [
     ['restic', process.env.VARVE_BENCH_RESTIC ?? findTool('restic'), tool => restic(tool, context), HOW],
@@ -50,6 +55,15 @@ export async function findPeers(context: PeerContext, wanted: ReadonlySet<string
     else if (tool === undefined) skipped.push(`${name}: ${why}`)
     else peers.push(make(tool))
   }
+  if (!wanted.has('virtnbdbackup')) skipped.push('virtnbdbackup: not asked for')
+  else {
+    try {
+      peers.push(...(await virtnbdbackupPeers(context)))
+    } catch (error) {
+      if (!(error instanceof Skip)) throw error
+      skipped.push(`virtnbdbackup: ${error.message}`)
+    }
+  }
   return { peers, skipped }
 }
 
@@ -64,23 +78,6 @@ function exists(path: string): Promise<boolean> {
     () => true,
     () => false,
   )
-}
-
-async function bytesIn(folder: string): Promise<number> {
-  const files = (await readdir(folder, { recursive: true, withFileTypes: true })).filter(entry => entry.isFile())
-  const sizes = await Promise.all(files.map(async file => (await stat(join(file.parentPath, file.name))).size))
-  return sizes.reduce((sum, size) => sum + size, 0)
-}
-
-/** A fresh folder for what comes out, gone afterwards. */
-async function into(target: string, run: () => Promise<Measured>): Promise<Measured> {
-  await rm(target, { recursive: true, force: true })
-  await mkdir(target)
-  try {
-    return await run()
-  } finally {
-    await rm(target, { recursive: true, force: true })
-  }
 }
 
 function restic(tool: string, { folder, disk, minio }: PeerContext): Peer {

@@ -15,6 +15,12 @@ test('a whole run has five rounds of 4 GiB and is written into the page; a part 
   expect(settings('--rounds', '0').rounds).toBe(1)
 })
 
+test('a whole run compares with all peers, a quick one with those that start at once', () => {
+  expect([...settings().peers]).toContain('virtnbdbackup')
+  expect([...settings('--quick').peers]).not.toContain('virtnbdbackup')
+  expect([...settings('--peers', 'borg').peers]).toEqual(['borg'])
+})
+
 test('what makes no sense is refused', () => {
   expect(() => settings('--rounds', 'many')).toThrow(TypeError)
   expect(() => settings('--fast')).toThrow(TypeError)

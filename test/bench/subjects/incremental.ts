@@ -7,7 +7,7 @@ import { atLeast, atMost } from '../targets.ts'
 const OURS = 'incremental to s3: varve'
 const S3_PEERS = ['restic', 'kopia', 'benji'].map(name => `incremental to s3: ${name}`)
 
-/** One per cent changed in pieces of 64 KiB. The peers find it out for themselves, but for Benji, which is given the list. */
+/** One per cent changed in pieces of 64 KiB. The peers find it out for themselves, but for Benji, which is given the list, and virtnbdbackup, whose hypervisor saw the writes. */
 export const incremental: Subject = {
   name: 'incremental',
   about: '1 % changed in 64 KiB pieces, from the call to sealed',

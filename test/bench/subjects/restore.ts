@@ -15,7 +15,7 @@ const RESTIC = 'restore from s3 to a file: restic'
 /** The disk comes back: to a sparse file without any service, and to a new VM over NBD. */
 export const restore: Subject = {
   name: 'restore',
-  about: 'restore to a file and to a new VM, beside restic, kopia, Benji and borg',
+  about: 'restore to a file and to a new VM, beside restic, kopia, Benji, borg and virtnbdbackup',
   after: ['full'],
 
   async open(parts) {
