@@ -31,6 +31,8 @@ export function runAnswer(run: Run, progress: Progress, help: string | null): Ru
     progress,
     createdAt: run.createdAt,
     startedAt: run.startedAt,
+    plannedAt: run.plannedAt,
+    copiedAt: run.copiedAt,
     endedAt: run.endedAt,
     restorePointId: run.restorePointId,
     targetPlatformVmId: run.targetPlatformVmId,

@@ -137,6 +137,9 @@ export const RunSchema = Type.Object(
     }),
     createdAt: Time,
     startedAt: nullable(Time),
+    /** When its plan was made, and when its last range was done. */
+    plannedAt: nullable(Time),
+    copiedAt: nullable(Time),
     endedAt: nullable(Time),
     restorePointId: nullable(Id),
     targetPlatformVmId: nullable(Type.String({ description: 'Restore: the VM it writes to, as the platform names it' })),
