@@ -60,16 +60,17 @@ async function writeFileSystem(folder: string, disk: string, offset: number, len
   await rm(tree, { recursive: true })
 }
 
-/** Copy plain files until `room` is used up; what is left of it. */
-async function copySome(from: string, to: string, room: number): Promise<number> {
+/** Copy plain files until `room` is used up; what is left of it. One file of several names (hard links) is one file. */
+async function copySome(from: string, to: string, room: number, copied = new Set<number>()): Promise<number> {
   let left = room
   for (const entry of await readdir(from, { withFileTypes: true }).catch(() => [])) {
     if (left <= 0) return 0
     if (entry.name === 'node_modules' || entry.name.startsWith('.')) continue
-    if (entry.isDirectory()) left = await copySome(join(from, entry.name), join(to, entry.name), left)
+    if (entry.isDirectory()) left = await copySome(join(from, entry.name), join(to, entry.name), left, copied)
     if (!entry.isFile()) continue
-    const { size } = await stat(join(from, entry.name))
-    if (size > left) continue
+    const { size, ino } = await stat(join(from, entry.name))
+    if (size > left || copied.has(ino)) continue
+    copied.add(ino)
     await mkdir(to, { recursive: true })
     await cp(join(from, entry.name), join(to, entry.name)).catch(() => {})
     left -= size + 4 * KiB

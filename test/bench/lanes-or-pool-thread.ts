@@ -41,19 +41,23 @@ async function lane(
 ) {
   const disk = await connectNbd({ host: '127.0.0.1', port, exportName: '' }, { inFlight: IN_FLIGHT })
   const pieces = new Int32Array(next)
-  for (let from = Atomics.add(pieces, 0, 1) * PIECE; from < disk.size; from = Atomics.add(pieces, 0, 1) * PIECE) {
-    const end = Math.min(from + PIECE, disk.size)
-    let at = from
-    const work = async (): Promise<void> => {
-      const buffer = Buffer.allocUnsafeSlow(SPAN)
-      while (at < end) {
-        const offset = at
-        at += SPAN
-        for (const { bytes } of await disk.read(offset, Math.min(SPAN, end - offset), buffer)) if (bytes !== undefined) await store(bytes)
-      }
+  let [at, end] = [0, 0]
+  /** Of the piece that this lane is at, or of the next one that nobody has. */
+  const span = (): number => {
+    if (at >= end) {
+      at = Atomics.add(pieces, 0, 1) * PIECE
+      end = at + PIECE
     }
-    await Promise.all(Array.from({ length: IN_FLIGHT }, work))
+    at += SPAN
+    return at - SPAN
   }
+  const work = async (): Promise<void> => {
+    const buffer = Buffer.allocUnsafeSlow(SPAN)
+    for (let offset = span(); offset < disk.size; offset = span())
+      for (const { bytes } of await disk.read(offset, Math.min(SPAN, disk.size - offset), buffer))
+        if (bytes !== undefined) await store(bytes)
+  }
+  await Promise.all(Array.from({ length: IN_FLIGHT }, work))
   await disk.close()
 }
 

@@ -16,7 +16,7 @@ export const noise: Subject = {
   about: 'full backup of incompressible data beside a bare PUT of the same bytes',
 
   async open(parts) {
-    const size = parts.settings.quick ? GiB / 4 : GiB
+    const size = parts.settings.quick ? GiB / 4 : 2 * GiB
     const { platform, s3 } = await parts.ours()
     const platformVmId = await platform.createVm('noise', [size])
     const guest = await platform.guest(platformVmId)
