@@ -311,7 +311,7 @@ create table varve.restore_points (
   checkpoint_id text not null,
   manifest_key text not null,
   stored bigint not null,
-  images jsonb not null,
+  images jsonb,
   constraint restore_points_checkpoint_id_check CHECK ((checkpoint_id ~ '^[0-9]{1,20}$'::text)),
   constraint restore_points_images_check CHECK ((jsonb_typeof(images) = 'array'::text)),
   constraint restore_points_stored_check CHECK ((stored >= 0)),
@@ -333,7 +333,7 @@ CREATE CONSTRAINT TRIGGER restore_points_complete AFTER INSERT ON varve.restore_
 
 CREATE TRIGGER restore_points_counted AFTER INSERT OR DELETE ON varve.restore_points FOR EACH ROW EXECUTE FUNCTION count_points();
 
-CREATE TRIGGER restore_points_images_stay BEFORE UPDATE OF images ON varve.restore_points FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER restore_points_images_stay BEFORE UPDATE OF images ON varve.restore_points FOR EACH ROW WHEN ((old.images IS NOT NULL)) EXECUTE FUNCTION refuse_change();
 
 create table varve.run_attempts (
   run_id uuid not null,
@@ -556,6 +556,7 @@ begin
     and r.outcome = 'succeeded') then
     raise exception 'restore point % does not belong to a successful backup of its VM', new.id using errcode = 'check_violation';
   end if;
+  update varve.restore_points set images = varve.point_images(id) where id = new.id and images is null;
   return null;
 end $function$
 ;
@@ -712,6 +713,17 @@ begin
   perform pg_notify('varve_changes', new.id::text);
   return null;
 end $function$
+;
+
+CREATE OR REPLACE FUNCTION varve.point_images(point_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select jsonb_agg(jsonb_build_object('imageId', i.id, 'diskId', i.disk_id, 'diskSize', i.disk_size, 'blockSize', i.block_size, 'kind', i.kind,
+                                      'reason', i.reason, 'read', i.read, 'stored', i.written, 'cbt', s.cbt) order by i.position)
+    from varve.restore_point_images s join varve.images i on i.id = s.image_id where s.restore_point_id = point_id
+$function$
 ;
 
 CREATE OR REPLACE FUNCTION varve.refuse_change()

@@ -12,15 +12,12 @@ const store = await openStore(url, { endpoint, accessKey, secretKey, createBucke
 const body = noise('bare', 16 * 1024 * 1024)
 const sha256 = hash('sha256', body, 'hex')
 const objects = Math.ceil(Number(bytes) / body.length)
-const key = (n: number): string => `bare/${n}`
-// New ones, not others in the place of what is there.
-if (what === 'put') await store.delete(Array.from({ length: objects }, (_, n) => key(n)))
 const started = performance.now()
 let next = 0
 const work = async (): Promise<void> => {
   for (let n = next++; n < objects; n = next++) {
-    if (what === 'put') await store.put(key(n), body, { sha256 })
-    else await store.get(key(n))
+    if (what === 'put') await store.put(`bare/${n}`, body, { sha256 })
+    else await store.get(`bare/${n}`)
   }
 }
 await Promise.all([work(), work(), work(), work()])

@@ -72,7 +72,8 @@ export function night(estate: Estate, measured: Measured = MEASURED, allowed: Al
   let best = nightOf(estate, measured, allowed)
   while (best.needs[0]!.resource === 'API requests' && best.runs > 1) {
     const fewer = nightOf(estate, measured, { ...allowed, runs: Math.floor(best.runs / 2) })
-    if (fewer.seconds >= best.seconds) break
+    // With more leases than can be renewed neither ends.
+    if (fewer.seconds >= best.seconds && Number.isFinite(best.seconds)) break
     best = { ...fewer, fewer: true }
   }
   return best

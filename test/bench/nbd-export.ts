@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { access } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '@varve/runtime'
@@ -20,16 +20,9 @@ export async function exportDisk({ folder, closer, disk }: Parts): Promise<{ rea
     server.kill('SIGTERM')
     await ended
   })
-  while (!(await exists(pidFile))) {
+  while (!existsSync(pidFile)) {
     if (server.exitCode !== null) throw new Error(`qemu-nbd ended with ${server.exitCode}`)
     await sleep(20)
   }
   return { port, pid: server.pid! }
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  )
 }

@@ -1,4 +1,5 @@
-import { access, link, mkdir, rm, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { link, mkdir, rm, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { Closer } from '@varve/runtime'
@@ -48,7 +49,7 @@ export async function findPeers(context: PeerContext, wanted: ReadonlySet<string
       'in no registry; VARVE_BENCH_KOPIA names one',
     ],
     ['borg', findTool('borg'), tool => borg(tool, context), HOW],
-    ['benji', (await exists(benji)) ? benji : undefined, tool => benjiPeer(tool, context), HOW],
+    ['benji', existsSync(benji) ? benji : undefined, tool => benjiPeer(tool, context), HOW],
   ]
   for (const [name, tool, make, why] of candidates) {
     if (!wanted.has(name)) skipped.push(`${name}: not asked for`)
@@ -68,16 +69,9 @@ export async function findPeers(context: PeerContext, wanted: ReadonlySet<string
 }
 
 /** The folder of Xen Orchestra's NBD client; undefined when it is not installed. */
-export async function xoClient(): Promise<string | undefined> {
+export function xoClient(): string | undefined {
   const folder = join(PEERS, 'vates/node_modules/@vates/nbd-client')
-  return (await exists(join(folder, 'multi.mjs'))) ? folder : undefined
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  )
+  return existsSync(join(folder, 'multi.mjs')) ? folder : undefined
 }
 
 function restic(tool: string, { folder, disk, minio }: PeerContext): Peer {

@@ -70,6 +70,26 @@ test('keeps as many gets under way as asked for, and no more', async () => {
   expect(store.gets.length).toBeGreaterThan(10)
 })
 
+test('tells how long nothing had come, not how long the reader took', async () => {
+  const before = store.get.bind(store)
+  store.get = async (...args) => {
+    await new Promise(resolve => setTimeout(resolve, 40))
+    return before(...args)
+  }
+  let waited = 0
+  let told = 0
+  const onWaited = (ms: number): void => {
+    waited += ms
+    told += 1
+  }
+  const requests = blocks.map((_, index) => ({ index, page, entry: index }))
+  for await (const _ of repository.readBlocks(requests, { onWaited })) await new Promise(resolve => setTimeout(resolve, 20))
+  // All gets are sent at once: the first one is waited for, the others come while the reader is busy for half a second.
+  expect(told).toBe(store.gets.length)
+  expect(waited).toBeGreaterThan(30)
+  expect(waited).toBeLessThan(20 * BLOCKS)
+})
+
 test('the same block may be asked for twice', async () => {
   const found: number[] = []
   const requests = [7, 8, 7].map((entry, index) => ({ index, page, entry }))

@@ -51,6 +51,36 @@ test('a lane copies into the repository, and keeps its connection for the next r
   expect(disk.equals(content)).toBe(true)
 })
 
+test('a lane compresses at the level that it is told', async () => {
+  const lines = await startLaneWorld({ disk: () => new MemoryBackend(text(SIZE)) }, 64 * KiB)
+  try {
+    const written: number[] = []
+    for (const zstdLevel of [1, 19]) {
+      const one = new LanePool<ReadTask, RangeResult>(workerFile(import.meta.url, './lane.js'), {
+        repositoryUrl: lines.repositoryUrl,
+        storeSettings: {},
+        zstdLevel,
+      })
+      try {
+        const { written: bytes } = await one.run({ ...task('disk'), disk: lines.address('disk') }, call)
+        written.push(bytes)
+      } finally {
+        await one.close()
+      }
+    }
+    expect(written[1]).toBeLessThan(written[0]! * 0.95)
+  } finally {
+    await lines.close()
+  }
+})
+
+/** Lines with numbers in them. */
+function text(length: number): Buffer {
+  const bytes = Buffer.alloc(length)
+  for (let at = 0, i = 0; at < length; i++) at += bytes.write(`${(i * 7919) % 10_007} of ${i}\n`, at)
+  return bytes
+}
+
 test('an error keeps its code; the lane goes on', async () => {
   await expect(pool.run(task('nothing'), call)).rejects.toMatchObject({ code: 'NBD_EXPORT_UNKNOWN', retryable: false })
   await expect(pool.run(task('disk'), call)).resolves.toMatchObject({ read: SIZE })

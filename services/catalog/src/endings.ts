@@ -161,29 +161,16 @@ async function insertPoint(
   request: SealRequest,
   chainId: string,
 ): Promise<void> {
-  const images = JSON.stringify(request.images)
   await sql.query(
-    `insert into varve.restore_points (id, vm_id, run_id, chain_id, parent_id, created_at, checkpoint_id, manifest_key, stored, images)
-     select $1, $2, $3, $4, $5, $6, $7, $8, (select coalesce(sum(size), 0) from (select distinct key, size from varve.objects where run_id = $3) o),
-            (select jsonb_agg(jsonb_build_object('imageId', i.id, 'diskId', i.disk_id, 'diskSize', i.disk_size, 'blockSize', i.block_size, 'kind', i.kind,
-                                                 'reason', i.reason, 'read', i.read, 'stored', i.written, 'cbt', s.cbt) order by i.position)
-               from jsonb_to_recordset($9::jsonb) as s ("imageId" uuid, cbt boolean) join varve.images i on i.id = s."imageId")`,
-    [
-      request.restorePointId,
-      run.vm_id,
-      run.id,
-      chainId,
-      request.parentId,
-      request.createdAt,
-      run.checkpoint_id,
-      request.manifestKey,
-      images,
-    ],
+    `insert into varve.restore_points (id, vm_id, run_id, chain_id, parent_id, created_at, checkpoint_id, manifest_key, stored)
+     select $1, $2, $3, $4, $5, $6, $7, $8, coalesce(sum(size), 0)
+       from (select distinct key, size from varve.objects where run_id = $3) o`,
+    [request.restorePointId, run.vm_id, run.id, chainId, request.parentId, request.createdAt, run.checkpoint_id, request.manifestKey],
   )
   await sql.query(
     `insert into varve.restore_point_images (restore_point_id, image_id, root_key, merkle_root, cbt)
      select $1, s."imageId", s."rootKey", s."merkleRoot", s.cbt
        from jsonb_to_recordset($2::jsonb) as s ("imageId" uuid, "rootKey" text, "merkleRoot" text, cbt boolean)`,
-    [request.restorePointId, images],
+    [request.restorePointId, JSON.stringify(request.images)],
   )
 }

@@ -120,8 +120,8 @@ test('the database itself refuses a point that lacks a root or a range', async (
         await c.query('begin')
         const chain = await c.query<{ id: string }>(`insert into varve.chains (vm_id) values ($1) returning id`, [run.vmId])
         await c.query(
-          `insert into varve.restore_points (id, vm_id, run_id, chain_id, created_at, checkpoint_id, manifest_key, stored, images)
-           values ($1, $2, $3, $4, now(), '1', 'm', 0, '[]')`,
+          `insert into varve.restore_points (id, vm_id, run_id, chain_id, created_at, checkpoint_id, manifest_key, stored)
+           values ($1, $2, $3, $4, now(), '1', 'm', 0)`,
           [pointId, run.vmId, run.id, chain.rows[0]?.id],
         )
         if (withRoot) await c.query(`insert into varve.restore_point_images values ($1, $2, 'root', 'ab', true)`, [imageId, pointId])
@@ -149,6 +149,7 @@ test('points of an older catalog are given what lists say of their images', asyn
     await t.sql.query(`
       drop trigger restore_points_images_stay on varve.restore_points;
       drop index varve.restore_points_by_vm_time;
+      drop function varve.point_images;
       alter table varve.restore_points drop column images`)
     await t.sql.query(await readFile(fileURLToPath(new URL('../migrations/0012_point_images.sql', import.meta.url)), 'utf8'))
     expect(await t.catalog.getPoint(pointId)).toEqual(before)

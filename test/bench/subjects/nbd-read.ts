@@ -25,7 +25,7 @@ export const nbdRead: Subject = {
     ]
     if (findTool('nbdcopy')) commands.unshift([NBDCOPY, ['nbdcopy', '--connections=1', `nbd://127.0.0.1:${port}`, 'null:']])
     else parts.note('skipped nbdcopy: not installed (test/bench/install-peers.sh)')
-    const xo = await xoClient()
+    const xo = xoClient()
     if (xo === undefined) parts.note('skipped @vates/nbd-client: not installed (test/bench/install-peers.sh)')
     else commands.push([XO, nodeScript('read-nbd-xo', xo, String(port))])
     return async () => {

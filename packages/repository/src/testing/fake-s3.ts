@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { CRC32_HEADER } from '../stores/s3/payload-crc.ts'
 
 /** What a fake S3 server does with one request; the object's bytes, if there are any, come with it. */
 export type FakeS3Answer = (request: IncomingMessage, response: ServerResponse, object: Buffer | undefined) => void
@@ -14,7 +15,8 @@ export interface FakeS3 {
   close(): Promise<void>
 }
 
-export async function startFakeS3(): Promise<FakeS3> {
+/** `checksCrc` false: it does not know the header, and says nothing of it. */
+export async function startFakeS3(options: { readonly checksCrc?: boolean } = {}): Promise<FakeS3> {
   const objects = new Map<string, Buffer>()
   const faults: FakeS3Answer[] = []
   const requests: { method: string; path: string; headers: IncomingMessage['headers'] }[] = []
@@ -27,7 +29,11 @@ export async function startFakeS3(): Promise<FakeS3> {
     request.on('end', () => {
       const fault = faults.shift()
       if (fault !== undefined) return fault(request, response, objects.get(path))
-      if (request.method === 'PUT') objects.set(path, Buffer.concat(parts))
+      if (request.method === 'PUT') {
+        objects.set(path, Buffer.concat(parts))
+        const crc = request.headers[CRC32_HEADER]
+        if (crc !== undefined && options.checksCrc !== false) response.setHeader(CRC32_HEADER, crc)
+      }
       answer(request, response, objects.get(path))
     })
   })

@@ -14,10 +14,7 @@ const BROKEN: Readonly<Record<string, string>> = {
              select 1 from varve.restore_point_images x where x.image_id = i.id and x.restore_point_id = p.id))`,
   'what a point says of its images is what their rows say': `
     select p.id from varve.restore_points p join mine r on r.id = p.run_id
-     where p.images is distinct from (
-       select jsonb_agg(jsonb_build_object('imageId', i.id, 'diskId', i.disk_id, 'diskSize', i.disk_size, 'blockSize', i.block_size, 'kind', i.kind,
-                                           'reason', i.reason, 'read', i.read, 'stored', i.written, 'cbt', x.cbt) order by i.position)
-         from varve.images i join varve.restore_point_images x on x.image_id = i.id where i.run_id = r.id)`,
+     where p.images is distinct from varve.point_images(p.id)`,
   'a backup that succeeded has its point, one that did not has none': `
     select r.id from mine r left join varve.restore_points p on p.run_id = r.id
      where r.kind = 'backup' and (r.outcome is not distinct from 'succeeded') <> (p.id is not null)`,

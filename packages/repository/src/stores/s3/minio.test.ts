@@ -65,7 +65,8 @@ describe('a real S3 server', () => {
       context: { s3Code: 'XAmzContentChecksumMismatch' },
     })
     await expect(store.get('altered')).rejects.toMatchObject({ code: 'OBJECT_NOT_FOUND' })
-    expect(sent.filter(hash => hash === 'UNSIGNED-PAYLOAD')).toHaveLength(3)
+    // Two tries at the altered one, after a signed one whose checksum the server told back.
+    expect(sent.filter(hash => hash === 'UNSIGNED-PAYLOAD')).toHaveLength(2)
     await store.close()
     await new Promise(resolve => damaging.close(resolve))
   })

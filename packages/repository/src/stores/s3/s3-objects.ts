@@ -4,7 +4,7 @@ import { type Dispatcher, Pool } from 'undici'
 import { RepositoryError } from '../../errors.ts'
 import { type ByteRange, type GetOptions, MAX_OBJECT_LENGTH, type PutOptions } from '../../store.ts'
 import { withRetries } from '../retry.ts'
-import { CRC32_HEADER, crc32Of } from './payload-crc.ts'
+import { type ChecksCrc, CRC32_HEADER, crc32Of, isRefusalOfForm } from './payload-crc.ts'
 import { type Answer, type AnswerHead, isGood, receiveAnswer } from './receive-answer.ts'
 import type { S3Counters } from './s3-counters.ts'
 import { connectionError, parseErrorDocument, s3Error } from './s3-errors.ts'
@@ -28,7 +28,7 @@ interface ObjectRequest {
 
 /**
  * The data path of an S3 store: PUT and GET of objects through a pool of kept connections, signed with the SHA-256 of the body, or with its CRC-32 in a
- * signed header where readers check the bytes anyway: either way the store refuses what was damaged on the way.
+ * signed header where readers check the bytes anyway and the store is known to check it: either way the store refuses what was damaged on the way.
  */
 export class S3Objects {
   readonly #target: S3Target
@@ -36,7 +36,7 @@ export class S3Objects {
   readonly #pool: Pool
   readonly #host: string
   readonly #clock: StoreClock
-  #takesCrc = true
+  #checksCrc: ChecksCrc = 'unknown'
 
   constructor(target: S3Target, counters: S3Counters, clock: StoreClock) {
     const origin = objectOrigin(target)
@@ -53,21 +53,25 @@ export class S3Objects {
   }
 
   async put(key: string, body: Uint8Array, { sha256, guarded = false, signal }: PutOptions): Promise<void> {
-    const crc = guarded && sha256 === undefined && this.#takesCrc ? crc32Of(body) : undefined
-    if (crc !== undefined) {
-      try {
-        return await this.#put({ key, headers: { [CRC32_HEADER]: crc }, payloadHash: UNSIGNED_PAYLOAD, body, signal })
-      } catch (error) {
-        if (!hasCode(error, 'STORE_REFUSED') && !hasCode(error, 'STORE_DENIED')) throw error
-      }
+    const signed = (): string => sha256 ?? hash('sha256', body, 'hex')
+    if (!guarded || sha256 !== undefined || this.#checksCrc === 'no') {
+      await this.#put({ key, headers: {}, payloadHash: signed(), body, signal })
+      return
     }
-    await this.#put({ key, headers: {}, payloadHash: sha256 ?? hash('sha256', body, 'hex'), body, signal })
-    // A store, or the rules of a bucket, that want every body signed.
-    if (crc !== undefined) this.#takesCrc = false
+    const crc = crc32Of(body)
+    const payloadHash = this.#checksCrc === 'yes' ? UNSIGNED_PAYLOAD : signed()
+    try {
+      const { headers } = await this.#put({ key, headers: { [CRC32_HEADER]: crc }, payloadHash, body, signal })
+      if (this.#checksCrc === 'unknown') this.#checksCrc = headers[CRC32_HEADER] === crc ? 'yes' : 'no'
+    } catch (error) {
+      if (!isRefusalOfForm(error)) throw error
+      await this.#put({ key, headers: {}, payloadHash: signed(), body, signal })
+      this.#checksCrc = 'no'
+    }
   }
 
   /** @param into is filled and answered (a view of it), when all fits; else a new buffer is */
-  get(key: string, range: ByteRange | undefined, { into, maxLength = MAX_OBJECT_LENGTH, signal }: GetOptions): Promise<Uint8Array> {
+  async get(key: string, range: ByteRange | undefined, { into, maxLength = MAX_OBJECT_LENGTH, signal }: GetOptions): Promise<Uint8Array> {
     const headers: Record<string, string> = {}
     if (range !== undefined) headers.range = `bytes=${range.offset}-${range.offset + range.length - 1}`
     const request: ObjectRequest = { method: 'GET', key, headers, payloadHash: EMPTY_HASH, body: null, signal }
@@ -75,15 +79,15 @@ export class S3Objects {
       const length = expectedLength(key, head, range, maxLength)
       return into !== undefined && length <= into.length ? into.subarray(0, length) : Buffer.allocUnsafeSlow(length)
     }
-    return this.#request(request, bytesFor, bytes => {
-      this.#counters.bytesIn += bytes.length
-    })
+    const { bytes } = await this.#request(request, bytesFor)
+    this.#counters.bytesIn += bytes.length
+    return bytes
   }
 
   async bucketExists(): Promise<boolean> {
     try {
       const request: ObjectRequest = { method: 'HEAD', key: '', headers: {}, payloadHash: EMPTY_HASH, body: null, signal: undefined }
-      await this.#request(request, undefined, () => {})
+      await this.#request(request, undefined)
       return true
     } catch (error) {
       if (hasCode(error, 'OBJECT_NOT_FOUND')) return false
@@ -95,19 +99,15 @@ export class S3Objects {
     return this.#pool.destroy()
   }
 
-  async #put(request: Omit<ObjectRequest, 'method'> & { readonly body: Uint8Array }): Promise<void> {
-    // Nobody needs what a good answer says.
-    await this.#request({ method: 'PUT', ...request }, undefined, () => {
-      this.#counters.bytesOut += request.body.length
-    })
+  async #put(request: Omit<ObjectRequest, 'method'> & { readonly body: Uint8Array }): Promise<AnswerHead> {
+    // Nobody needs the body of a good answer.
+    const { head } = await this.#request({ method: 'PUT', ...request }, undefined)
+    this.#counters.bytesOut += request.body.length
+    return head
   }
 
   /** Send with retries. `bytesFor` says where the body of a good answer goes; without it, it is passed over. */
-  #request(
-    request: ObjectRequest,
-    bytesFor: ((head: AnswerHead) => Uint8Array) | undefined,
-    onDone: (bytes: Uint8Array) => void,
-  ): Promise<Uint8Array> {
+  #request(request: ObjectRequest, bytesFor: ((head: AnswerHead) => Uint8Array) | undefined): Promise<Answer> {
     const { attempts, backoff, requestTimeout } = this.#target
     const { key, method, signal } = request
     const doing = key === '' ? `looking for bucket ${this.#target.bucket}` : `${method} ${key}`
@@ -121,8 +121,7 @@ export class S3Objects {
         const limited = signal === undefined ? timeout : AbortSignal.any([signal, timeout])
         const answer = await receiveAnswer(this.#pool, this.#signed(request, signedAt), { doing, key, bytesFor, signal: limited })
         if (!isGood(answer.head)) throw this.#refusal(doing, key, answer, signedAt)
-        onDone(answer.bytes)
-        return answer.bytes
+        return answer
       } catch (error) {
         signal?.throwIfAborted()
         if (timeout.aborted) throw connectionError(doing, new Error(`no answer in ${requestTimeout} ms`), { key })

@@ -40,7 +40,6 @@ describe('a fault that passes is tried again', () => {
     ['500', s3Faults.status(500, 'InternalError')],
     ['429 with Retry-After', s3Faults.status(429, 'TooManyRequests', { 'retry-after': '0' })],
     ['a body damaged on the way up', s3Faults.status(400, 'XAmzContentSHA256Mismatch')],
-    ['a guarded body damaged on the way up', s3Faults.status(400, 'XAmzContentChecksumMismatch')],
     ['a reset connection', s3Faults.reset()],
     ['something that is not HTTP', s3Faults.garbage()],
   ])('%s, on PUT and on GET', async (_title, fault) => {
@@ -194,27 +193,51 @@ test('a hash that the caller knows is signed as it is', async () => {
   expect(server.requests.at(-1)!.headers['x-amz-content-sha256']).toBe(sha256)
 })
 
-test.each([
-  [400, 'InvalidRequest'],
-  [403, 'AccessDenied'],
-  [501, 'NotImplemented'],
-])('a store that wants bodies signed (%i %s) gets them signed from then on', async (status, s3Code) => {
-  const other = await open()
-  const before = server.requests.length
-  server.faults.push(s3Faults.status(status, s3Code))
-  await other.put('five', bytes, { guarded: true })
-  await other.put('six', bytes, { guarded: true })
-  const sent = server.requests.slice(before).filter(({ method }) => method === 'PUT')
+describe('guarded bytes', () => {
+  const guarded = { guarded: true }
   const sha256 = hash('sha256', bytes, 'hex')
-  expect(sent.map(({ headers }) => headers['x-amz-content-sha256'])).toEqual(['UNSIGNED-PAYLOAD', sha256, sha256])
-  await other.close()
-})
+  const hashes = (): (string | undefined)[] =>
+    server.requests.filter(({ path }) => path.includes('guarded')).map(({ headers }) => String(headers['x-amz-content-sha256']))
 
-test('guarded bytes that are refused signed too: the reason, and the next ones are tried unsigned again', async () => {
-  server.faults.push(s3Faults.status(403, 'AccessDenied'), s3Faults.status(403, 'InvalidAccessKeyId'))
-  await fails('STORE_DENIED', store.put('seven', bytes, { guarded: true }))
-  await store.put('seven', bytes, { guarded: true })
-  expect(server.requests.at(-1)!.headers['x-amz-content-sha256']).toBe('UNSIGNED-PAYLOAD')
+  test('go unsigned once the store has told a checksum back', async () => {
+    for (const n of [1, 2, 3]) await store.put(`guarded-${n}`, bytes, guarded)
+    expect(hashes()).toEqual([sha256, 'UNSIGNED-PAYLOAD', 'UNSIGNED-PAYLOAD'])
+  })
+
+  test('stay signed where the store says nothing of the checksum: it may not look at it', async () => {
+    await server.close()
+    server = await startFakeS3({ checksCrc: false })
+    const other = await open()
+    for (const n of [1, 2, 3]) await other.put(`guarded-${n}`, bytes, guarded)
+    expect(hashes()).toEqual([sha256, sha256, sha256])
+    await other.close()
+  })
+
+  test.each([
+    [400, 'InvalidRequest'],
+    [403, 'AccessDenied'],
+    [501, 'NotImplemented'],
+  ])('are signed from then on where they are refused otherwise (%i %s)', async (status, s3Code) => {
+    await store.put('guarded-1', bytes, guarded)
+    server.faults.push(s3Faults.status(status, s3Code))
+    for (const n of [2, 3]) await store.put(`guarded-${n}`, bytes, guarded)
+    expect(hashes()).toEqual([sha256, 'UNSIGNED-PAYLOAD', sha256, sha256])
+  })
+
+  test('that are refused for who asked are not sent twice', async () => {
+    await store.put('guarded-1', bytes, guarded)
+    server.faults.push(s3Faults.status(403, 'InvalidAccessKeyId'))
+    await fails('STORE_DENIED', store.put('guarded-2', bytes, guarded))
+    await store.put('guarded-3', bytes, guarded)
+    expect(hashes()).toEqual([sha256, 'UNSIGNED-PAYLOAD', 'UNSIGNED-PAYLOAD'])
+  })
+
+  test('that were damaged on the way are sent again', async () => {
+    await store.put('guarded-1', bytes, guarded)
+    server.faults.push(s3Faults.status(400, 'XAmzContentChecksumMismatch'))
+    await store.put('guarded-2', bytes, guarded)
+    expect(hashes()).toEqual([sha256, 'UNSIGNED-PAYLOAD', 'UNSIGNED-PAYLOAD'])
+  })
 })
 
 describe('URLs and settings that cannot be', () => {

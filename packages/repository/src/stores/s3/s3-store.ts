@@ -65,7 +65,10 @@ export class S3Store implements Store {
   }
 
   async close(): Promise<void> {
-    await this.#control?.then(control => control.close())
+    await this.#control?.then(
+      control => control.close(),
+      () => {},
+    )
     await this.#objects.close()
   }
 
@@ -91,7 +94,10 @@ export class S3Store implements Store {
   }
 
   #opened(): Promise<S3Control> {
-    this.#control ??= this.#openControl()
+    this.#control ??= this.#openControl().catch(error => {
+      this.#control = undefined
+      throw error
+    })
     return this.#control
   }
 }
