@@ -34,8 +34,8 @@ export const leaseFaults: readonly Fault[] = [
     quick: ['first-range'],
     faults: () => [
       { kind: 'http-status', match: { method: 'PUT', path: '/backup-resources/' }, params: { status: 404 } },
-      // Long enough for two rounds of renewals.
-      { kind: 'nbd', params: { mode: 'slow', bytes_per_second: 100_000 } },
+      // Long enough for two rounds of renewals; for ever, no range would ever be done under one lease.
+      { kind: 'nbd', count: 4, params: { mode: 'slow', bytes_per_second: 100_000 } },
     ],
     expect: LOST,
   }),
