@@ -45,8 +45,8 @@ export const storeLies: readonly Fault[] = [
     where: BACKUP_STORE_POINTS,
     quick: ['before-lease'],
     rules: () => [{ fault: { kind: 'flip-answer' }, operation: 'GET', key: OBJECTS, count: 3 }],
-    // Each object is looked at three times before a store is called a liar; of three wrong answers all may be to one.
-    expect: [...SUCCEEDS, ...LIED],
+    // Each object is looked at three times before a store is called a liar, or a root damaged; of three wrong answers all may be to one.
+    expect: [...SUCCEEDS, ...LIED, { state: 'failed', reason: 'MAP_CORRUPT' }],
   }),
   storeFault({
     name: 'store-restores-wrong-bytes',
