@@ -8,11 +8,11 @@ import { MiB, TiB } from '@varve/runtime'
 /** `npm run bench -- --only full` */
 const FULL = {
   /** Bytes a second of disk that one core receives, hashes, compresses and sends. Row `full to s3: varve`: bytes read / CPU s. */
-  coreRate: 160 * MiB,
+  coreRate: 253 * MiB,
   /** Stored for each byte read, of half-compressible data: the same row. */
   storedShare: 0.57,
   /** Target `objects for each TiB stored`. */
-  putsPerByte: 51_600 / TiB,
+  putsPerByte: 55_000 / TiB,
 }
 
 /** `npm run bench -- --only incremental` */
@@ -27,19 +27,19 @@ const INCREMENTAL = {
 /** `npm run scale -- --only night` */
 const NIGHT = {
   /** Ranges a second that one core of catalog and Postgres carries. `processor seconds for 1000 ranges`: 1000 / (postgres + catalog). */
-  rangeRate: 140,
-  /** Jobs a second that one core of Redis carries: 1000 / redis of the same row. Still of 2000 jobs added and taken by themselves: 0.11 s for 1000. */
-  jobRate: 9000,
-  /** Bytes of Redis with nothing waiting. `memory of Redis, at most` less `jobBytes` for each of `jobs in the queue of ranges, at most`. Still of those 2000. */
-  redisBytes: 2e6,
+  rangeRate: 261,
+  /** Jobs a second that one core of Redis carries: 1000 / redis of the same row. */
+  jobRate: 4545,
+  /** Bytes of Redis with nothing waiting. `memory of Redis, at most` less `jobBytes` for each of `jobs in the queue of ranges, at most`. */
+  redisBytes: 2.36e6,
   /** Bytes of a job that waits: (INFO memory with 2000 jobs - without) / 2000. */
   jobBytes: 1300,
   /** Bytes of Postgres for each range of the night before it is compacted. `The morning after`: bytes a range before. */
-  nightRangeBytes: 2500,
+  nightRangeBytes: 2188,
 }
 
 /** `npm run scale -- --only year`: bytes of Postgres for each restore point kept, and for each of its ranges, compacted. */
-const YEAR = { pointBytes: 1950, rangeBytes: 12 }
+const YEAR = { pointBytes: 2571, rangeBytes: 12 }
 
 export const MEASURED = { ...FULL, ...INCREMENTAL, ...NIGHT, ...YEAR }
 

@@ -22,7 +22,7 @@ test('two of the points wait for their connections, one for its cores', () => {
 })
 
 test.each([
-  ['reader cores', { ...small }],
+  ['reader cores', { ...small, hosts: 40 }],
   ['hosts', { ...small, hosts: 1, readerCores: 8, lanes: 14 }],
   ['way to the store', { ...small, storeRate: 20 * MiB }],
   ['connections to disks', { ...small, readerCores: 16, lanes: 2, hosts: 40 }],

@@ -31,7 +31,7 @@ export interface Estate {
   readonly readerCores: number
   /** Processes on them. */
   readonly readers: number
-  /** Ranges at the same time, each over a connection of its own: two a core keep it busy where one connection does not. */
+  /** Ranges at the same time, each over a connection of its own: three a core keep it busy where one connection does not. */
   readonly lanes: number
   /** Bytes a second that the way to the store carries. */
   readonly storeRate: number
@@ -131,7 +131,7 @@ function nightOf(estate: Estate, measured: Measured, allowed: Allowed): Night {
 }
 
 const TEN_GIGABIT = 1.25e9
-/** A process with two lanes for each of so many cores. */
+/** A process with three lanes for each of so many cores. */
 const CORES_OF_A_READER = 8
 
 /** Nights that the page tells of: of a day in which 3 % was written to; and of a first full. */
@@ -144,7 +144,7 @@ export const ESTATES: Readonly<Record<string, Estate>> = {
 function estate(rest: Pick<Estate, 'vms' | 'data' | 'hosts' | 'datastores' | 'readerCores' | 'storeRate'>): Estate {
   return {
     disksPerVm: 2,
-    lanes: 2 * rest.readerCores,
+    lanes: 3 * rest.readerCores,
     readers: Math.ceil(rest.readerCores / CORES_OF_A_READER),
     written: 0.03,
     changed: 0.03,
