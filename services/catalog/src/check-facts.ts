@@ -55,18 +55,17 @@ async function expectCheck(db: Database, id: string): Promise<void> {
 
 async function imagesOf(db: Database, pointIds: readonly string[]): Promise<Map<string, PointImageFacts[]>> {
   const { rows } = await db.query<{ pointId: string; image: PointImageFacts }>(
-    // What the point itself says of an image is what lists and backups go by, so that is what is judged.
-    `select p.restore_point_id as "pointId", o.copy || jsonb_build_object(
-              'since', i.since, 'rootKey', p.root_key, 'merkleRoot', p.merkle_root, 'parentImageId', i.parent_image_id,
+    `select p.restore_point_id as "pointId", jsonb_build_object(
+              'imageId', i.id, 'diskId', i.disk_id, 'diskSize', i.disk_size, 'blockSize', i.block_size, 'kind', i.kind, 'reason', i.reason,
+              'since', i.since, 'cbt', p.cbt, 'rootKey', p.root_key, 'merkleRoot', p.merkle_root, 'read', i.read, 'stored', i.written,
+              'parentImageId', i.parent_image_id,
               'parent', case when q.image_id is not null then jsonb_build_object(
                 'restorePointId', q.restore_point_id, 'diskId', j.disk_id, 'checkpointId', case when q.cbt then c.checkpoint_id end) end) as image
-       from varve.restore_points s cross join jsonb_array_elements(s.images) as o (copy)
-       join varve.restore_point_images p on p.restore_point_id = s.id and p.image_id = (o.copy ->> 'imageId')::uuid
-       join varve.images i on i.id = p.image_id
+       from varve.restore_point_images p join varve.images i on i.id = p.image_id
        left join varve.restore_point_images q on q.image_id = i.parent_image_id
        left join varve.images j on j.id = q.image_id
        left join varve.restore_points c on c.id = q.restore_point_id
-      where s.id = any ($1) order by p.restore_point_id, i.position`,
+      where p.restore_point_id = any ($1) order by p.restore_point_id, i.position`,
     [pointIds],
   )
   const byPoint = new Map<string, PointImageFacts[]>()
