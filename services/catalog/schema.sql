@@ -331,6 +331,8 @@ CREATE INDEX restore_points_by_vm_time ON varve.restore_points USING btree (vm_i
 
 CREATE CONSTRAINT TRIGGER restore_points_complete AFTER INSERT ON varve.restore_points DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_point_complete();
 
+CREATE CONSTRAINT TRIGGER restore_points_copy_images AFTER INSERT ON varve.restore_points DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION copy_point_images();
+
 CREATE TRIGGER restore_points_counted AFTER INSERT OR DELETE ON varve.restore_points FOR EACH ROW EXECUTE FUNCTION count_points();
 
 CREATE TRIGGER restore_points_images_stay BEFORE UPDATE OF images ON varve.restore_points FOR EACH ROW WHEN ((old.images IS NOT NULL)) EXECUTE FUNCTION refuse_change();
@@ -556,7 +558,6 @@ begin
     and r.outcome = 'succeeded') then
     raise exception 'restore point % does not belong to a successful backup of its VM', new.id using errcode = 'check_violation';
   end if;
-  update varve.restore_points set images = varve.point_images(id) where id = new.id and images is null;
   return null;
 end $function$
 ;
@@ -655,6 +656,16 @@ begin
   if not exists (select 1 from varve.restore_points where run_id = new.id) then
     raise exception 'backup % has no restore point', new.id using errcode = 'check_violation';
   end if;
+  return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION varve.copy_point_images()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  update varve.restore_points set images = varve.point_images(id) where id = new.id and images is null;
   return null;
 end $function$
 ;

@@ -13,24 +13,13 @@ create trigger restore_points_images_stay before update of images on varve.resto
   when (old.images is not null) execute function varve.refuse_change();
 
 -- The database makes the copy itself, when the transaction that seals the point commits: who seals need not know of it, be it older than this.
-create or replace function varve.check_point_complete() returns trigger language plpgsql as $$
+create function varve.copy_point_images() returns trigger language plpgsql as $$
 begin
-  if not exists (select 1 from varve.images where run_id = new.run_id)
-    or exists (select 1 from varve.images i where i.run_id = new.run_id and not exists (
-      select 1 from varve.restore_point_images p where p.image_id = i.id and p.restore_point_id = new.id))
-    or exists (select 1 from varve.images where run_id = new.run_id and ranges_done <> ranges_total)
-    or exists (select 1 from varve.restore_point_images p join varve.images i on i.id = p.image_id
-      where p.restore_point_id = new.id and i.run_id <> new.run_id)
-  then
-    raise exception 'restore point % is not complete', new.id using errcode = 'check_violation';
-  end if;
-  if not exists (select 1 from varve.runs r where r.id = new.run_id and r.kind = 'backup' and r.vm_id = new.vm_id
-    and r.outcome = 'succeeded') then
-    raise exception 'restore point % does not belong to a successful backup of its VM', new.id using errcode = 'check_violation';
-  end if;
   update varve.restore_points set images = varve.point_images(id) where id = new.id and images is null;
   return null;
 end $$;
+create constraint trigger restore_points_copy_images after insert on varve.restore_points deferrable initially deferred for each row
+  execute function varve.copy_point_images();
 
 -- A VM's list is read in its own order; "is there a point of this run" without the point.
 create index restore_points_by_vm_time on varve.restore_points (vm_id, created_at desc, id desc);

@@ -149,6 +149,8 @@ test('points of an older catalog are given what lists say of their images', asyn
     await t.sql.query(`
       drop trigger restore_points_images_stay on varve.restore_points;
       drop index varve.restore_points_by_vm_time;
+      drop trigger restore_points_copy_images on varve.restore_points;
+      drop function varve.copy_point_images;
       drop function varve.point_images;
       alter table varve.restore_points drop column images`)
     await t.sql.query(await readFile(fileURLToPath(new URL('../migrations/0012_point_images.sql', import.meta.url)), 'utf8'))
