@@ -6,7 +6,7 @@ import type { Outcome } from './driver/story.ts'
 import { tableOf } from './table.ts'
 
 /** What came of one injection, and of which run. */
-export interface Recorded extends Outcome {
+export interface Recorded extends Omit<Outcome, 'struck'> {
   readonly seed: number
   /** `YYYY-MM-DD`. */
   readonly date: string
@@ -29,7 +29,7 @@ export async function recordOutcomes(
     .split('\n')
     .filter(Boolean)
     .map(line => JSON.parse(line) as Recorded)
-  const now = outcomes.map(outcome => ({ ...outcome, seed, date }))
+  const now = outcomes.map(({ struck: _, ...outcome }) => ({ ...outcome, seed, date }))
   const record = merged(before, all, ran, now)
   await writeFile(RECORD, record.map(line => `${JSON.stringify(line)}\n`).join(''))
   await writeFile(TABLE, tableOf(all, record))

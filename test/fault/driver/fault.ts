@@ -25,10 +25,14 @@ export interface Fault {
   readonly notAtRandom?: boolean
   /** The one or two of `where` that the quick run takes. */
   readonly quick: readonly Point[]
+  /** Bytes a second of each NBD connection while a range is held (default: as `armPoint` has it). */
+  readonly slowTo?: number
   /** Make it happen. What it started it also ends, or leaves to `heal`. */
   inject(injection: Injection): Promise<void>
   /** Make the world whole again, before the run's end is waited for. Default: every process is started that does not run. */
   heal?(injection: Injection): Promise<void>
+  /** Once the run has ended: was anything done wrong at all? Asked before `after`; absent: surely. Where not, the same is tried again. */
+  struck?(injection: Injection): Promise<boolean>
   /** Once the run has ended and every process runs: take away what `heal` left, and say what else is not as it should be. */
   after?(injection: Injection & { readonly run: Run }): Promise<readonly string[]>
   /** How the run may end: states with their reasons (null: none). */

@@ -1,5 +1,6 @@
 import type { Run } from '@varve/catalog-client'
 import type pg from 'pg'
+import { script, scriptedHits } from './scripted.ts'
 import type { World } from './world.ts'
 
 /**
@@ -68,8 +69,11 @@ const HELD_CALLS: Partial<Record<Point, { readonly kind: string; readonly method
   'restore-finishing': { kind: 'http-slow', method: 'DELETE', path: LEASES },
 }
 
-/** To be called before the run is started. `randomMs`: for the random points, when to strike after the start. */
-export async function armPoint(world: World, point: Point, randomMs: number): Promise<ArmedPoint> {
+/**
+ * To be called before the run is started. `randomMs`: for the random points, when to strike after the start; `slowTo`: bytes a second of each
+ * connection while ranges are to be caught.
+ */
+export async function armPoint(world: World, point: Point, randomMs: number, slowTo = SLOW_BYTES): Promise<ArmedPoint> {
   const clear = (): Promise<void> =>
     world.platformCall('DELETE', '/varve-test/faults').then(
       () => {},
@@ -78,16 +82,12 @@ export async function armPoint(world: World, point: Point, randomMs: number): Pr
   const held = HELD_CALLS[point]
   if (held !== undefined) {
     const { kind, ...match } = held
-    await world.platformCall('POST', '/varve-test/faults', { kind, match, count: 1, params: { ms: HOLD_MS } })
-    const reached = async (): Promise<boolean> => {
-      const { faults } = await world.platformCall<{ faults: { hits: number }[] }>('GET', '/varve-test/faults')
-      return (faults[0]?.hits ?? 0) > 0
-    }
-    return { reached, release: clear }
+    await script(world, { kind, match, count: 1, params: { ms: HOLD_MS } })
+    return { reached: async () => ((await scriptedHits(world))[0] ?? 0) > 0, release: clear }
   }
   if (point === 'sealing') return armSealing(world)
   if (point === 'queued' || point === 'restore-queued') return { reached: async () => true, release: clear }
-  await world.platformCall('POST', '/varve-test/faults', { kind: 'nbd', params: { mode: 'slow', bytes_per_second: SLOW_BYTES } })
+  await script(world, { kind: 'nbd', params: { mode: 'slow', bytes_per_second: slowTo } })
   if (point === 'random' || point === 'restore-random') {
     const at = Date.now() + randomMs
     return { reached: async () => Date.now() >= at, release: clear }

@@ -1,7 +1,7 @@
 import type { Run } from '@varve/catalog-client'
 import type { Fault } from './fault.ts'
 import { isRestore, type Point } from './points.ts'
-import { randomOf } from './random.ts'
+import { type Random, randomOf } from './random.ts'
 import { endOf } from './run-end.ts'
 import { knownPoint } from './stored-points.ts'
 import { injectOnce, type Outcome } from './story.ts'
@@ -20,6 +20,9 @@ export interface RunOptions {
 
 /** Injections at random times of each fault in the long run, of a backup and of a restore. */
 const RANDOM = 1
+
+/** A run may be past a point before the fault is made: so often it is tried until it strikes. */
+const TRIES = 3
 
 /** Every fault at every of its points; faults that need the same world share one. What is injected when depends on the seed alone. */
 export async function runFaults(faults: readonly Fault[], options: RunOptions): Promise<Outcome[]> {
@@ -62,13 +65,9 @@ class Lane {
   async injectAll(fault: Fault, { seed, quick }: RunOptions, tell: (outcome: Outcome) => void): Promise<void> {
     const random = randomOf(seed ^ hashOf(fault.name))
     for (const point of pointsOf(fault, quick)) {
-      let outcome: Outcome
-      try {
-        const { world, vm } = await this.#worldOf(fault)
-        outcome = await injectOnce(world, vm, fault, point, random)
-      } catch (error) {
-        outcome = outcomeOf(fault, point, '-', [error instanceof Error ? error.message : String(error)])
-      }
+      let outcome = await this.#inject(fault, point, random)
+      for (let more = TRIES - 1; more > 0 && !outcome.struck && outcome.problems.length === 1; more -= 1)
+        outcome = await this.#inject(fault, point, random)
       tell(outcome)
       // What went wrong here must not show as the fault of the next.
       if (outcome.problems.length > 0) await this.close().catch(() => {})
@@ -77,6 +76,15 @@ class Lane {
     const { world, vm } = this.#current
     const problems = await problemsOf(world, [vm], world.points).catch(error => [String(error)])
     if (problems.length > 0) tell(outcomeOf(fault, 'random', 'all points', problems))
+  }
+
+  async #inject(fault: Fault, point: Point, random: Random): Promise<Outcome> {
+    try {
+      const { world, vm } = await this.#worldOf(fault)
+      return await injectOnce(world, vm, fault, point, random)
+    } catch (error) {
+      return outcomeOf(fault, point, '-', [error instanceof Error ? error.message : String(error)])
+    }
   }
 
   async close(): Promise<void> {
@@ -114,7 +122,7 @@ function pointsOf(fault: Fault, quick: boolean): Point[] {
 }
 
 function outcomeOf({ name }: Fault, point: Point, state: string, problems: readonly string[]): Outcome {
-  return { fault: name, point, state, reason: null, recoverMs: 0, problems }
+  return { fault: name, point, state, reason: null, recoverMs: 0, struck: true, problems }
 }
 
 function randomPoints(fault: Fault): Point[] {

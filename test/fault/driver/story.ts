@@ -18,6 +18,8 @@ export interface Outcome {
   readonly reason: string | null
   /** From the injection to the end of the run. */
   readonly recoverMs: number
+  /** False: nothing was done wrong at this point, so nothing is shown. */
+  readonly struck: boolean
   /** What is not as the table says; empty: all is well. */
   readonly problems: readonly string[]
 }
@@ -35,7 +37,7 @@ export async function injectOnce(world: World, vm: GuestVm, fault: Fault, point:
   const target = restoreTarget(point, random)
   // Before a backup, and so that a restore over the VM has something to undo.
   if (source === undefined || target !== 'new-vm') await vm.change(random)
-  const armed = await armPoint(world, point, randomMs)
+  const armed = await armPoint(world, point, randomMs, fault.slowTo)
   let held = true
   const release = async (): Promise<void> => {
     // Once: what `heal` makes the platform do must stay.
@@ -44,12 +46,12 @@ export async function injectOnce(world: World, vm: GuestVm, fault: Fault, point:
   }
   let truth: VmTruth
   let run: Run
-  let struck: number
+  let injected: number
   let done: DoneRanges
   try {
     run = source === undefined ? await startBackup(world, vm, random) : await startRestore(world, vm, source, target)
     await reach(world, run, point, armed.reached)
-    struck = Date.now()
+    injected = Date.now()
     const injection: Injection = { world, vm, run, point, random }
     done = await doneRanges(world, run.id)
     await fault.inject(injection)
@@ -61,9 +63,12 @@ export async function injectOnce(world: World, vm: GuestVm, fault: Fault, point:
     await release()
   }
   run = await endOf(world, run, fault.limitMs ?? LIMIT_MS)
-  const recoverMs = Date.now() - struck
+  const recoverMs = Date.now() - injected
   await world.startAll()
   await world.ready()
+  // A random time may be after all that could go wrong.
+  const struck = point.endsWith('random') || ((await fault.struck?.({ world, vm, run, point, random })) ?? true)
+  if (!struck) problems.push(`nothing was done wrong at ${point}`)
   problems.push(...((await fault.after?.({ world, vm, run, point, random })) ?? []))
   if (!fault.expect.some(({ state, reason }) => state === run.state && reason === run.reason)) {
     problems.push(`the run is ${run.state} (${run.reason}: ${run.message})`)
@@ -78,7 +83,7 @@ export async function injectOnce(world: World, vm: GuestVm, fault: Fault, point:
     touched.push(sealed)
   }
   problems.push(...(await problemsOf(world, [vm], touched)))
-  return { fault: fault.name, point, state: run.state, reason: run.reason, recoverMs, problems }
+  return { fault: fault.name, point, state: run.state, reason: run.reason, recoverMs, struck, problems }
 }
 
 function lastPointOf(world: World, vm: GuestVm): KnownPoint {

@@ -1,10 +1,13 @@
 import { type Fault, SUCCEEDS } from '../driver/fault.ts'
 import { platformFault } from '../driver/platform-fault.ts'
 import { COPYING, RESTORE_COPYING } from '../driver/points.ts'
+import { script, scriptedHits } from '../driver/scripted.ts'
 
 const OCCUPIED = [{ state: 'failed', reason: 'LEASE_OCCUPIED' }] as const
 /** Taken again or given up; which depends on who notices first. */
 const LOST = [...SUCCEEDS, { state: 'failed', reason: 'LEASE_LOST' }] as const
+
+const REFUSED_RENEWAL = { kind: 'http-status', match: { method: 'PUT', path: '/backup-resources/' }, params: { status: 404 } } as const
 
 export const leaseFaults: readonly Fault[] = [
   platformFault({
@@ -23,22 +26,32 @@ export const leaseFaults: readonly Fault[] = [
     where: [...COPYING, ...RESTORE_COPYING],
     quick: ['middle-range'],
     async inject({ world }) {
-      await world.platformCall('POST', '/varve-test/faults', { kind: 'lease-lost' })
+      await script(world, { kind: 'lease-lost' })
     },
     expect: LOST,
   },
-  platformFault({
+  {
     name: 'lease-not-renewable',
     title: 'platform: every renewal of the lease is refused',
     where: ['first-range', 'restore-first-range'],
     quick: ['first-range'],
-    faults: () => [
-      { kind: 'http-status', match: { method: 'PUT', path: '/backup-resources/' }, params: { status: 404 } },
-      // Long enough for two rounds of renewals; for ever, no range would ever be done under one lease.
-      { kind: 'nbd', count: 4, params: { mode: 'slow', bytes_per_second: 100_000 } },
-    ],
+    notAtRandom: true,
+    // A range takes longer than renewals are apart; until one was refused: for ever, no range would ever be done under one lease.
+    slowTo: 200_000,
+    async inject({ world }) {
+      await script(world, REFUSED_RENEWAL)
+      for (const deadline = Date.now() + 20_000; Date.now() < deadline; await new Promise(resolve => setTimeout(resolve, 50))) {
+        if ((await scriptedHits(world)).at(-1) !== 0) return
+      }
+      throw new Error('the lease was not renewed in 20 s')
+    },
+    heal: ({ world }) => script(world, REFUSED_RENEWAL),
+    async after({ world }) {
+      await world.platformCall('DELETE', '/varve-test/faults')
+      return []
+    },
     expect: LOST,
-  }),
+  },
 ]
 
 /** A lease that we did not take. */

@@ -19,10 +19,7 @@ export const storeHides: readonly Fault[] = [
       const { world } = injection
       if (world.services.has('maintenance')) await world.api('POST', '/v1/checks', { scope: 'leaks', sweep: true })
     },
-    async after(injection) {
-      const said = (await hides.after?.(injection)) ?? []
-      // Without a service that lists, nobody was shown anything.
-      return injection.world.services.has('maintenance') ? said : []
-    },
+    // Without a service that lists, nobody was shown anything.
+    struck: async injection => !injection.world.services.has('maintenance') || ((await hides.struck?.(injection)) ?? true),
   },
 ]

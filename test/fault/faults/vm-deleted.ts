@@ -1,6 +1,7 @@
 import type { Run } from '@varve/catalog-client'
 import { type Fault, SUCCEEDS } from '../driver/fault.ts'
 import { endOf } from '../driver/run-end.ts'
+import { script } from '../driver/scripted.ts'
 import { makeVm } from '../driver/vm.ts'
 
 const LIMIT_MS = 120_000
@@ -27,7 +28,7 @@ export const vmDeleted: Fault = {
       if (state === 'finishing' || Date.now() > deadline) throw new Error(`the VM to be deleted could not be caught: its run is ${state}`)
     }
     // An administrator's way: the lease is broken, the VM is switched off and goes, with whatever it has.
-    await world.platformCall('POST', '/varve-test/faults', { kind: 'lease-lost', match: { vm_id: vm.platformVmId } })
+    await script(world, { kind: 'lease-lost', match: { vm_id: vm.platformVmId } })
     await world.platformCall('POST', '/varve-test/delete-vm', { vm_id: vm.platformVmId })
   },
   async after({ world }) {
