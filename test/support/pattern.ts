@@ -1,9 +1,13 @@
 import { createCipheriv, createHash } from 'node:crypto'
 
+const COUNTER = Buffer.alloc(16)
+let zeros = Buffer.alloc(64 * 1024)
+
 /** Reproducible bytes that do not compress: a function of the seed. */
 export function noise(seed: string, length: number): Buffer {
   const key = createHash('sha256').update(seed).digest()
-  return createCipheriv('aes-256-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(length))
+  if (length > zeros.length) zeros = Buffer.alloc(length)
+  return createCipheriv('aes-256-ctr', key, COUNTER).update(zeros.subarray(0, length))
 }
 
 /** SHA-256 of a whole export, read in 4 MiB steps. */

@@ -21,6 +21,9 @@ export interface RunOptions {
 /** Injections at random times of each fault in the long run, of a backup and of a restore. */
 const RANDOM = 1
 
+/** Then a world is old: all its points are looked at after each fault, and its repository after each injection. */
+const MAX_POINTS = 60
+
 /** A run may be past a point before the fault is made: so often it is tried until it strikes. */
 const TRIES = 3
 
@@ -63,6 +66,7 @@ class Lane {
   }
 
   async injectAll(fault: Fault, { seed, quick }: RunOptions, tell: (outcome: Outcome) => void): Promise<void> {
+    if ((this.#current?.world.points.length ?? 0) > MAX_POINTS) await this.close()
     const random = randomOf(seed ^ hashOf(fault.name))
     for (const point of pointsOf(fault, quick)) {
       let outcome = await this.#inject(fault, point, random)

@@ -26,6 +26,8 @@ export interface Outcome {
 
 const LIMIT_MS = 240_000
 const REACH_MS = 120_000
+/** Much shorter than a step is held. */
+const REACH_STEP_MS = 50
 /** A run with slowed disks takes about as long. */
 const RUN_MS = 4000
 
@@ -98,7 +100,7 @@ function startBackup(world: World, vm: GuestVm, random: Random): Promise<Run> {
 }
 
 async function reach(world: World, { id }: Run, point: Point, reached: (run: Run) => Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + REACH_MS; ; await new Promise(resolve => setTimeout(resolve, 20))) {
+  for (const deadline = Date.now() + REACH_MS; ; await new Promise(resolve => setTimeout(resolve, REACH_STEP_MS))) {
     const now = await world.api<Run>('GET', `/v1/runs/${id}`)
     if (await reached(now)) return
     if (now.endedAt !== null && !point.endsWith('random'))

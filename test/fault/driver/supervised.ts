@@ -13,7 +13,7 @@ export interface Command {
 }
 
 // Each child is killed when this process ends without closing; so is the platform.
-process.setMaxListeners(64)
+process.setMaxListeners(256)
 
 const READY_MS = 240_000
 
