@@ -42,13 +42,13 @@ export class RangePages {
     signal: AbortSignal,
   ): Promise<RangePages> {
     const { diskSize, blockSize } = geometry
-    const pages = new Map<number, Page>()
+    const indexes = [...touchedPages(extents, geometry)]
+    const sound = new Map<number, Page>()
     const damaged: DamagedPage[] = []
     const damage = (index: number, code: string): void => {
       const offset = index * pageBytes(blockSize)
       damaged.push({ offset, length: Math.min(pageBytes(blockSize), diskSize - offset), code })
     }
-    for (const index of touchedPages(extents, geometry)) pages.set(index, Page.empty(index, blocksInPage(diskSize, blockSize, index)))
     if (parentRootKey !== null) {
       const root = await repository.getRoot(parentRootKey, { signal })
       if (root.diskSize !== diskSize || root.blockSize !== blockSize) {
@@ -57,15 +57,19 @@ export class RangePages {
           `root ${parentRootKey} is of a disk of ${root.diskSize} bytes in blocks of ${root.blockSize}`,
         )
       }
-      const refs = [...pages.keys()].map(index => findRef(root.pages, index)).filter(ref => ref !== undefined)
+      const refs = indexes.map(index => findRef(root.pages, index)).filter(ref => ref !== undefined)
       for (const page of await readPages(refs, repository, damage, signal)) {
         if (page.blockCount !== blocksInPage(diskSize, blockSize, page.pageIndex)) {
           throw new BlockReaderError('PARENT_DIFFERS', `page ${page.pageIndex} of root ${parentRootKey} has ${page.blockCount} blocks`)
         }
-        pages.set(page.pageIndex, page)
+        sound.set(page.pageIndex, page)
       }
     }
-    return new RangePages(pages, damaged)
+    const pages = indexes.map((index): [number, Page] => [
+      index,
+      sound.get(index) ?? Page.empty(index, blocksInPage(diskSize, blockSize, index)),
+    ])
+    return new RangePages(new Map(pages), damaged)
   }
 
   /** In order of the disk. */

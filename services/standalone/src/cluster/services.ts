@@ -88,7 +88,7 @@ export async function launchServices(options: ServicesOptions): Promise<Services
       name,
       program: process.execPath,
       args: [...NODE_ARGS, mainOf(service)],
-      env: { ...inherited, ...environment, ...more, VARVE_HEALTH_LISTEN: listen },
+      env: { ...MALLOC, ...inherited, ...environment, ...more, VARVE_HEALTH_LISTEN: listen },
       logFile: logFileOf(name),
       closer,
     })
@@ -121,6 +121,12 @@ async function ownDatabase(folder: string, closer: Closer): Promise<string> {
  * and lanes have limits of their own. It can't be set once the process runs.
  */
 const NODE_ARGS = ['--max-semi-space-size=4'] as const
+
+/**
+ * As there too. What is larger than this goes back to the system once it is freed: without the limit glibc raises it up to 32 MiB as large buffers are freed, and keeps
+ * those that follow (10 MiB of a block-reader).
+ */
+const MALLOC = { MALLOC_MMAP_THRESHOLD_: '131072' } as const
 
 /** A service's main beside what its package exports. */
 function mainOf(service: ServiceName): string {
