@@ -41,3 +41,9 @@ export function firstWrong(truth: Truth, offset: number, bytes: Uint8Array): num
   }
   return null
 }
+
+/** First offset of a recorded granule in a stretch of the disk (whole granules); null when nothing was written there. */
+export function firstRecorded(truth: Truth, offset: number, length: number): number | null {
+  for (let at = offset; at < offset + length; at += GRANULE) if (truth.has(at / GRANULE)) return at
+  return null
+}
