@@ -13,7 +13,7 @@ What comes of every injection is kept in test/fault/record.jsonl, of which docs/
   --quick       one or two injections a fault; keeps nothing
   --only NAME   only this fault (repeat it for several); the others' rows stay as they are
   --seed N      repeat a run: the same data and the same random times
-  --worlds N    so many installations beside each other, 1 to 8 (default 3): most of a fault's time is waiting
+  --worlds N    so many installations beside each other, 1 to 8 (default 5): most of a fault's time is waiting
   --json        one line of JSON for each injection
   --list        names of the faults`
 
@@ -22,7 +22,7 @@ const { values } = parseArgs({
     quick: { type: 'boolean', default: false },
     only: { type: 'string', multiple: true },
     seed: { type: 'string' },
-    worlds: { type: 'string', default: '3' },
+    worlds: { type: 'string', default: '5' },
     json: { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
