@@ -1,6 +1,6 @@
 import type { Run } from '@varve/catalog-client'
 import { type Fault, type Injection, SUCCEEDS } from './fault.ts'
-import { type ScriptedFault, script, scriptedHits } from './scripted.ts'
+import { clearScripts, type ScriptedFault, script, scriptedHits } from './scripted.ts'
 import type { World } from './world.ts'
 
 export interface PlatformFault extends Omit<Fault, 'inject' | 'heal' | 'struck' | 'after'> {
@@ -21,7 +21,7 @@ export function platformFault({ faults, after, ...fault }: PlatformFault): Fault
     struck: async ({ world }) => (await firstHits(world)) > 0,
     async after({ world, run }) {
       const hits = await firstHits(world)
-      await world.platformCall('DELETE', '/varve-test/faults')
+      await clearScripts(world)
       if (hits === 0) return []
       const mayEnd = fault.expect.some(({ state, reason }) => state === run.state && reason === run.reason)
       return [...(mayEnd ? [] : [`struck ${hits} times, the run is ${run.state} (${run.reason})`]), ...(after?.(run) ?? [])]

@@ -1,6 +1,6 @@
 import type { Run } from '@varve/catalog-client'
 import type pg from 'pg'
-import { script, scriptedHits } from './scripted.ts'
+import { clearScripts, script, scriptedHits } from './scripted.ts'
 import type { World } from './world.ts'
 
 /**
@@ -74,11 +74,7 @@ const HELD_CALLS: Partial<Record<Point, { readonly kind: string; readonly method
  * connection while ranges are to be caught.
  */
 export async function armPoint(world: World, point: Point, randomMs: number, slowTo = SLOW_BYTES): Promise<ArmedPoint> {
-  const clear = (): Promise<void> =>
-    world.platformCall('DELETE', '/varve-test/faults').then(
-      () => {},
-      () => {},
-    )
+  const clear = (): Promise<void> => clearScripts(world).catch(() => {})
   const held = HELD_CALLS[point]
   if (held !== undefined) {
     const { kind, ...match } = held

@@ -12,6 +12,11 @@ export async function script(world: World, fault: ScriptedFault): Promise<void> 
   await world.platformCall('POST', '/varve-test/faults', fault)
 }
 
+/** Whatever was scripted, also by whoever holds a step. */
+export async function clearScripts(world: World): Promise<void> {
+  await world.platformCall('DELETE', '/varve-test/faults')
+}
+
 /** How often each of the faults that the platform has now has struck, oldest first. */
 export async function scriptedHits(world: World): Promise<readonly number[]> {
   const { faults } = await world.platformCall<{ faults: { hits: number }[] }>('GET', '/varve-test/faults')

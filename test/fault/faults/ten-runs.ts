@@ -1,7 +1,7 @@
 import type { Run } from '@varve/catalog-client'
 import { type Fault, type Injection, SUCCEEDS } from '../driver/fault.ts'
 import { endOf } from '../driver/run-end.ts'
-import { script } from '../driver/scripted.ts'
+import { clearScripts, script } from '../driver/scripted.ts'
 import { knownPoint } from '../driver/stored-points.ts'
 import { type GuestVm, makeVm, type VmTruth } from '../driver/vm.ts'
 import { problemsOf } from '../driver/whole.ts'
@@ -58,7 +58,7 @@ export const flushedInTenRuns: Fault = {
   quick: ['first-range'],
   async inject(injection) {
     const { world } = injection
-    await world.platformCall('DELETE', '/varve-test/faults')
+    await clearScripts(world)
     await script(world, { kind: 'nbd', params: { mode: 'slow', bytes_per_second: CRAWL_BYTES } })
     await world.api('PATCH', `/v1/platforms/${world.platformId}`, { limits: ENOUGH })
     const others = await startOthers(injection)
