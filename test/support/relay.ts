@@ -28,9 +28,10 @@ export async function makeRelay(
   const keep = (socket: Socket, other: Socket): void => {
     sockets.add(socket)
     socket.on('error', () => {})
-    socket.on('close', () => {
+    socket.on('close', failed => {
       sockets.delete(socket)
-      other.destroy()
+      // An end arrives like other bytes, later.
+      if (failed || delayMs === 0) other.destroy()
     })
     if (delayMs === 0) socket.pipe(other)
     else socket.pipe(later(delayMs)).pipe(other)
