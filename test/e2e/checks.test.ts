@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { decodeRoot, encodeRoot, type Root } from '@varve/block-map'
+import { decodeRoot, encodeRoot, PageRefs, type Root } from '@varve/block-map'
 import type { Check, Finding, Run } from '@varve/catalog-client'
 import { startPostgres } from '@varve/postgres'
 import { mapKey, openRepository, openStore, packKey, type Repository } from '@varve/repository'
@@ -119,18 +119,18 @@ test('a pack that is cut', async () => {
 
 test('a map that is gone', async () => {
   const { root } = await point(1)
-  await damage(mapKey(root.pages[1]!.mapId), () => undefined)
+  await damage(mapKey(root.pages.at(1)!.mapId), () => undefined)
   const [finding] = (await check()).findings
   expect(finding).toMatchObject({
     code: 'map-missing',
-    subject: mapKey(root.pages[1]!.mapId),
+    subject: mapKey(root.pages.at(1)!.mapId),
     message: expect.stringMatching(/^page 1 of/),
   })
 })
 
 test('a map with one wrong bit, and one that is cut', async () => {
   const { root } = await point(0)
-  const ref = root.pages[0]!
+  const ref = root.pages.at(0)!
   await damage(mapKey(ref.mapId), flip(ref.offset + 100))
   expect((await check()).codes).toEqual(['map-damaged'])
   await mend()
@@ -146,7 +146,7 @@ test('a root that is gone, that has one wrong bit, that is another', async () =>
   await damage(rootKey, flip(200))
   expect((await check()).codes).toEqual(['root-damaged'])
   await mend()
-  const other: Root = { ...root, pages: [] }
+  const other: Root = { ...root, pages: PageRefs.none }
   await damage(rootKey, () => encodeRoot(other))
   expect((await check()).findings).toMatchObject([{ code: 'root-differs', message: expect.stringMatching(/: merkleRoot$/) }])
 })

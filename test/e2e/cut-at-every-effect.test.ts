@@ -63,7 +63,7 @@ async function expectNothingLeft(platformVmId: string): Promise<void> {
 async function stored(rootKey: string): Promise<Buffer> {
   const disk = Buffer.alloc(SIZE)
   const root = await world.repository.getRoot(rootKey)
-  for (const page of await world.repository.getPages(root.pages)) {
+  for (const page of await world.repository.getPages([...root.pages])) {
     const requests = []
     for (let entry = 0; entry < page.blockCount; entry++) {
       if (!page.isZero(entry)) requests.push({ index: page.pageIndex * 1024 + entry, page, entry })

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { PageRefs } from '@varve/block-map'
 import { type Check, type Finding, type Run, restoredVmName } from '@varve/catalog-client'
 import { startPostgres } from '@varve/postgres'
 import { openRepository, openStore, packKey, type Repository, rootKey } from '@varve/repository'
@@ -157,7 +158,7 @@ test('what runs that ended left behind is found, and gone after a sweep; the pla
     `insert into varve.images (id, run_id, position, disk_id, disk_size, block_size, kind, reason, cbt) values ($1, $2, 0, 'virtio0', 1048576, 262144, 'full', 'first', true)`,
     [imageId, backup.id],
   )
-  await repository.putRoot({ imageId, diskSize: MiB, blockSize: 262_144, pages: [] })
+  await repository.putRoot({ imageId, diskSize: MiB, blockSize: 262_144, pages: PageRefs.none })
   const codes = [
     'lease-of-ended-run',
     'object-of-ended-attempt',
@@ -243,7 +244,7 @@ test('an object of an unknown owner goes at the second look that was asked for, 
   const id = randomUUID().replaceAll('-', '')
   await repository.store.put(packKey(id), Buffer.alloc(100))
   const orphan = randomUUID()
-  await repository.putRoot({ imageId: orphan, diskSize: MiB, blockSize: 262_144, pages: [] })
+  await repository.putRoot({ imageId: orphan, diskSize: MiB, blockSize: 262_144, pages: PageRefs.none })
   const unknown = ['object-of-unknown-owner', 'root-of-unknown-owner']
   expect(told(await check('leaks', true))).toEqual(unknown)
   expect((await objects()).has(packKey(id))).toBe(true)

@@ -1,6 +1,5 @@
 import { BlockMapError } from './errors.ts'
 import type { Page } from './page.ts'
-import type { PageRef } from './page-ref.ts'
 import type { Root } from './root.ts'
 
 /**
@@ -15,12 +14,12 @@ export function diffPages(a: Root, b: Root): number[] {
   let i = 0
   let j = 0
   while (i < a.pages.length || j < b.pages.length) {
-    const pageA = a.pages[i]
-    const pageB = b.pages[j]
-    const index = Math.min(pageA?.pageIndex ?? Infinity, pageB?.pageIndex ?? Infinity)
-    const inA = pageA?.pageIndex === index
-    const inB = pageB?.pageIndex === index
-    if (!inA || !inB || !sameHash(pageA, pageB)) different.push(index)
+    const pageA = i < a.pages.length ? a.pages.pageIndexAt(i) : Infinity
+    const pageB = j < b.pages.length ? b.pages.pageIndexAt(j) : Infinity
+    const index = Math.min(pageA, pageB)
+    const inA = pageA === index
+    const inB = pageB === index
+    if (!inA || !inB || !a.pages.hashAt(i).equals(b.pages.hashAt(j))) different.push(index)
     if (inA) i += 1
     if (inB) j += 1
   }
@@ -35,8 +34,4 @@ export function diffBlocks(a: Page, b: Page): number[] {
     if (entry === undefined ? !a.isZero(i) : !a.hashEquals(i, entry.hash)) different.push(i)
   }
   return different
-}
-
-function sameHash(a: PageRef, b: PageRef): boolean {
-  return Buffer.compare(a.hash, b.hash) === 0
 }

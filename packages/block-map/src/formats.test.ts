@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { Page } from './page.ts'
-import { encodePageRefs, tombstone } from './page-ref.ts'
+import { tombstone } from './page-ref.ts'
+import { encodePageRefs, PageRefs } from './page-refs.ts'
 import { encodeRoot, merkleRoot } from './root.ts'
 
 /** What is stored must stay readable: if one of these changes, the format has changed and needs a new version. */
@@ -10,7 +11,7 @@ test('the bytes of version 1 are what they were', () => {
   page.setStored(0, Buffer.alloc(32, 1), { packId: '00112233445566778899aabbccddeeff', offset: 32, storedLength: 4096, codec: 1 })
   page.setStored(19, Buffer.alloc(32, 2), { packId: 'ffeeddccbbaa99887766554433221100', offset: 2 ** 32 - 1, storedLength: 1, codec: 2 })
   const ref = { pageIndex: 7, mapId: '0123456789abcdef0123456789abcdef', offset: 32, length: 200, hash: page.hash(), storedBlocks: 2 }
-  const root = { imageId: '6f1c1bd2-0000-4000-8000-000000000001', diskSize: 2 ** 40, blockSize: 262_144, pages: [ref] }
+  const root = { imageId: '6f1c1bd2-0000-4000-8000-000000000001', diskSize: 2 ** 40, blockSize: 262_144, pages: PageRefs.from([ref]) }
   expect({
     page: sum(page.encode()),
     pageHash: sum(page.hash()),

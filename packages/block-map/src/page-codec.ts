@@ -3,6 +3,7 @@ import { BlockMapError } from './errors.ts'
 import { PAGE_BLOCKS } from './geometry.ts'
 import { asBuffer } from './hex.ts'
 import { isCodec } from './location.ts'
+import { COLUMN_BYTES, type PageArena } from './page-arena.ts'
 
 /**
  * The bytes of a page; little-endian. DESIGN.md §7.2 has the table.
@@ -35,21 +36,25 @@ export interface PageColumns {
   readonly packs: readonly string[]
 }
 
-export function newColumns(pageIndex: number, blockCount: number, packs: readonly string[] = []): PageColumns {
-  return {
-    pageIndex,
-    blockCount,
-    stored: new Uint8Array(blockCount),
-    hashes: new Uint8Array(blockCount * HASH_LENGTH),
-    pack: new Uint16Array(blockCount),
-    offset: new Uint32Array(blockCount),
-    length: new Uint32Array(blockCount),
-    codec: new Uint8Array(blockCount),
-    packs,
-  }
+/** All blocks zero. `arena`: where they lie; none: memory of their own. */
+export function newColumns(pageIndex: number, blockCount: number, packs: readonly string[], arena?: PageArena): PageColumns {
+  const { buffer, offset } = arena?.take() ?? { buffer: new ArrayBuffer(blockCount * COLUMN_BYTES), offset: 0 }
+  const hashes = new Uint8Array(buffer, offset, blockCount * HASH_LENGTH)
+  const offsets = new Uint32Array(buffer, offset + blockCount * 32, blockCount)
+  const lengths = new Uint32Array(buffer, offset + blockCount * 36, blockCount)
+  const pack = new Uint16Array(buffer, offset + blockCount * 40, blockCount)
+  const stored = new Uint8Array(buffer, offset + blockCount * 42, blockCount)
+  const codec = new Uint8Array(buffer, offset + blockCount * 43, blockCount)
+  return { pageIndex, blockCount, stored: stored.fill(0), hashes, pack, offset: offsets, length: lengths, codec, packs }
 }
 
-export function encodePage(page: PageColumns): Buffer {
+/** The most bytes that a page may take encoded: if each block lay in a pack of its own. */
+export function encodedBound(blockCount: number, storedBlocks: number): number {
+  return HEADER_LENGTH + Math.ceil(blockCount / 8) + storedBlocks * (16 + ENTRY_LENGTH) + CRC_LENGTH
+}
+
+/** Write a page to the beginning of `out`, which has room for `encodedBound` and may hold anything. @returns its length */
+export function encodePage(page: PageColumns, out: Buffer): number {
   // Packs that no entry refers to any more are left out; the others keep the order of their first use.
   const renumber = new Int32Array(page.packs.length).fill(-1)
   const packs: string[] = []
@@ -62,7 +67,7 @@ export function encodePage(page: PageColumns): Buffer {
   }
   const bitmapLength = Math.ceil(page.blockCount / 8)
   const total = HEADER_LENGTH + bitmapLength + packs.length * 16 + storedBlocks * ENTRY_LENGTH + CRC_LENGTH
-  const out = Buffer.alloc(total)
+  out.fill(0, 0, HEADER_LENGTH + bitmapLength)
   out.writeUInt32LE(MAGIC, 0)
   out.writeUInt16LE(VERSION, 4)
   out.writeUInt32LE(page.pageIndex, 8)
@@ -80,14 +85,15 @@ export function encodePage(page: PageColumns): Buffer {
     out.writeUInt32LE(page.length[i]!, at + 36)
     out.writeUInt16LE(renumber[page.pack[i]!]!, at + 40)
     out[at + 42] = page.codec[i]!
+    out[at + 43] = 0
     at += ENTRY_LENGTH
   }
   out.writeUInt32LE(crc32(out.subarray(0, at)), at)
-  return out
+  return total
 }
 
 /** @throws BlockMapError MAP_CORRUPT, MAP_VERSION_UNKNOWN */
-export function decodePage(bytes: Uint8Array): PageColumns {
+export function decodePage(bytes: Uint8Array, arena?: PageArena): PageColumns {
   const input = asBuffer(bytes)
   if (input.length < HEADER_LENGTH + CRC_LENGTH || input.length > MAX_PAGE_LENGTH) throw corrupt(`${input.length} bytes cannot be a page`)
   if (input.readUInt32LE(0) !== MAGIC) throw corrupt('the magic is wrong')
@@ -110,7 +116,7 @@ export function decodePage(bytes: Uint8Array): PageColumns {
   let at = HEADER_LENGTH + bitmapLength
   const packs: string[] = []
   for (let i = 0; i < packCount; i++, at += 16) packs.push(input.toString('hex', at, at + 16))
-  const page = newColumns(pageIndex, blockCount, packs)
+  const page = newColumns(pageIndex, blockCount, packs, arena)
   for (let i = 0; i < bitmapLength * 8; i++) {
     if ((input[HEADER_LENGTH + (i >> 3)]! & (1 << (i & 7))) === 0) continue
     if (i >= blockCount || at === crcAt) throw corrupt('its bitmap disagrees with its counts')

@@ -49,6 +49,10 @@ test('a page holds what was written last, also after a round trip and in a clone
         expect(each.pageIndex).toBe(7)
         expect(each.encode()).toEqual(decoded.encode())
       }
+      const dirty = Buffer.alloc(page.encodedBound + 10, 0xa5)
+      const length = page.encodeInto(dirty)
+      expect(dirty.subarray(0, length)).toEqual(page.encode())
+      expect(dirty.subarray(page.encodedBound).every(byte => byte === 0xa5)).toBe(true)
     }),
   )
 })

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto'
 import { BlockMapError } from './errors.ts'
 import { PAGE_BLOCKS } from './geometry.ts'
 import type { BlockEntry, BlockLocation, Codec } from './location.ts'
-import { decodePage, encodePage, HASH_LENGTH, newColumns, type PageColumns } from './page-codec.ts'
+import type { PageArena } from './page-arena.ts'
+import { decodePage, encodedBound, encodePage, HASH_LENGTH, newColumns, type PageColumns } from './page-codec.ts'
 
 const PACK_ID = /^[0-9a-f]{32}$/
 const U32 = 2 ** 32
@@ -24,36 +25,44 @@ export class Page {
     for (const stored of columns.stored) this.#storedBlocks += stored
   }
 
-  /** A page of which every block is zero. */
-  static empty(pageIndex: number, blockCount: number): Page {
+  /** A page of which every block is zero. `arena`: where it lies. */
+  static empty(pageIndex: number, blockCount: number, arena?: PageArena): Page {
     if (!Number.isInteger(pageIndex) || pageIndex < 0 || pageIndex >= U32 || blockCount < 1 || blockCount > PAGE_BLOCKS) {
       throw new BlockMapError('GEOMETRY_INVALID', `page ${pageIndex} cannot have ${blockCount} blocks`)
     }
-    return new Page(newColumns(pageIndex, blockCount))
+    return new Page(newColumns(pageIndex, blockCount, [], arena))
   }
 
-  /** @throws BlockMapError MAP_CORRUPT, MAP_VERSION_UNKNOWN */
-  static decode(bytes: Uint8Array): Page {
-    return new Page(decodePage(bytes))
+  /** `arena`: where it lies. @throws BlockMapError MAP_CORRUPT, MAP_VERSION_UNKNOWN */
+  static decode(bytes: Uint8Array, arena?: PageArena): Page {
+    return new Page(decodePage(bytes, arena))
   }
 
   encode(): Buffer {
-    return encodePage(this.#columns)
+    const bytes = Buffer.allocUnsafe(this.encodedBound)
+    return bytes.subarray(0, this.encodeInto(bytes))
+  }
+
+  /** The most bytes that it may take encoded. */
+  get encodedBound(): number {
+    return encodedBound(this.blockCount, this.#storedBlocks)
+  }
+
+  /** Encode to the beginning of `target`, which has room for `encodedBound`. @returns bytes written */
+  encodeInto(target: Buffer): number {
+    return encodePage(this.#columns, target)
   }
 
   clone(): Page {
     const { pageIndex, blockCount, stored, hashes, pack, offset, length, codec } = this.#columns
-    return new Page({
-      pageIndex,
-      blockCount,
-      stored: stored.slice(),
-      hashes: hashes.slice(),
-      pack: pack.slice(),
-      offset: offset.slice(),
-      length: length.slice(),
-      codec: codec.slice(),
-      packs: this.#packs,
-    })
+    const columns = newColumns(pageIndex, blockCount, this.#packs)
+    columns.stored.set(stored)
+    columns.hashes.set(hashes)
+    columns.pack.set(pack)
+    columns.offset.set(offset)
+    columns.length.set(length)
+    columns.codec.set(codec)
+    return new Page(columns)
   }
 
   get pageIndex(): number {

@@ -3,7 +3,8 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { diffPages } from './diff.ts'
 import { BlockMapError } from './errors.ts'
-import { decodePageRefs, encodePageRefs, isTombstone, type PageRef, tombstone } from './page-ref.ts'
+import { isTombstone, type PageRef, tombstone } from './page-ref.ts'
+import { decodePageRefs, encodePageRefs, PageRefs } from './page-refs.ts'
 import { decodeRoot, encodeRoot, merkleRoot, type Root, replacePages } from './root.ts'
 
 const PAGES = 8
@@ -23,7 +24,7 @@ const pages = indexes.chain(list => fc.tuple(...list.sort((a, b) => a - b).map(r
 const changes = indexes.chain(list => fc.tuple(...list.map(i => fc.oneof(ref(i), fc.constant(tombstone(i))))))
 
 function rootOf(refs: readonly PageRef[]): Root {
-  return { imageId: 'image-1', diskSize: PAGES * 1024 * BLOCK, blockSize: BLOCK, pages: refs }
+  return { imageId: 'image-1', diskSize: PAGES * 1024 * BLOCK, blockSize: BLOCK, pages: PageRefs.from(refs) }
 }
 
 describe('page references', () => {
@@ -62,13 +63,37 @@ describe('page references', () => {
   })
 })
 
+describe('lists of page references', () => {
+  test('find pages by number', () => {
+    fc.assert(
+      fc.property(pages, fc.nat(PAGES), fc.nat(PAGES), (refs, first, count) => {
+        const list = PageRefs.from(refs)
+        expect(list.length).toBe(refs.length)
+        for (let i = 0; i < PAGES; i++) expect(list.find(i)?.mapId).toBe(refs.find(each => each.pageIndex === i)?.mapId)
+        const expected = refs.filter(({ pageIndex }) => pageIndex >= first && pageIndex < first + count)
+        expect(list.within(first, count).map(plain)).toEqual(expected.map(plain))
+        expect([list.at(-1), list.at(refs.length)]).toEqual([undefined, undefined])
+      }),
+    )
+  })
+
+  test('tell whether two references are the same', () => {
+    fc.assert(
+      fc.property(ref(1), ref(1), (a, b) => {
+        const same = PageRefs.from([a]).isSame(0, PageRefs.from([tombstone(0), b]), 1)
+        expect(same).toBe(JSON.stringify(plain(a)) === JSON.stringify(plain(b)))
+      }),
+    )
+  })
+})
+
 describe('roots', () => {
   test('come back from their bytes', () => {
     fc.assert(
       fc.property(pages, refs => {
         const root = rootOf(refs)
         const decoded = decodeRoot(encodeRoot(root))
-        expect({ ...decoded, pages: decoded.pages.map(plain) }).toEqual({ ...root, pages: refs.map(plain) })
+        expect({ ...decoded, pages: [...decoded.pages].map(plain) }).toEqual({ ...root, pages: refs.map(plain) })
       }),
     )
   })
@@ -147,13 +172,15 @@ describe('replacePages', () => {
           else model.set(page.pageIndex, page)
         }
         const expected = [...model.values()].sort((a, b) => a.pageIndex - b.pageIndex)
-        expect(replacePages(parent, fresh)).toEqual(expected)
+        expect([...replacePages(PageRefs.from(parent), PageRefs.from(fresh))].map(plain)).toEqual(expected.map(plain))
       }),
     )
   })
 
   test('refuses a page that was written twice', () => {
-    expect(() => replacePages([], [tombstone(3), tombstone(3)])).toThrow(expect.objectContaining({ code: 'PAGES_CONFLICT' }))
+    expect(() => replacePages(PageRefs.none, PageRefs.from([tombstone(3), tombstone(3)]))).toThrow(
+      expect.objectContaining({ code: 'PAGES_CONFLICT' }),
+    )
   })
 })
 

@@ -2,7 +2,8 @@ import { createHash, hash } from 'node:crypto'
 import { BlockMapError } from './errors.ts'
 import { checkGeometry, pageCount } from './geometry.ts'
 import { asBuffer } from './hex.ts'
-import { decodePageRefs, encodePageRefs, isTombstone, PAGE_REF_LENGTH, type PageRef } from './page-ref.ts'
+import { PAGE_REF_LENGTH } from './page-ref.ts'
+import { PageRefs } from './page-refs.ts'
 
 const MAGIC = 0x54525656 // "VVRT"
 const VERSION = 1
@@ -18,13 +19,13 @@ export interface Root {
   /** Bytes. */
   readonly diskSize: number
   readonly blockSize: number
-  readonly pages: readonly PageRef[]
+  readonly pages: PageRefs
 }
 
 /** Header 128 B | page references, 64 B each | SHA-256 of all that. DESIGN.md §7.2 has the table. */
 export function encodeRoot(root: Root): Buffer {
   checkRoot(root)
-  const refs = encodePageRefs(root.pages)
+  const refs = root.pages.bytes
   const out = Buffer.alloc(HEADER_LENGTH + refs.length + HASH_LENGTH)
   out.writeUInt32LE(MAGIC, 0)
   out.writeUInt16LE(VERSION, 4)
@@ -59,7 +60,7 @@ export function decodeRoot(bytes: Uint8Array): Root {
     imageId: input.toString('latin1', ID_AT, ID_AT + idLength),
     blockSize: input.readUInt32LE(8),
     diskSize: Number(diskSize),
-    pages: decodePageRefs(input.subarray(HEADER_LENGTH, hashAt)),
+    pages: PageRefs.decode(input.subarray(HEADER_LENGTH, hashAt)),
   }
   checkRoot(root)
   if (!merkleRoot(root).equals(input.subarray(32, 64))) throw corrupt('its Merkle root does not match')
@@ -69,17 +70,17 @@ export function decodeRoot(bytes: Uint8Array): Root {
 /**
  * SHA-256 over geometry and page hashes: equal exactly when the disks are equal, wherever their blocks are stored. 32 bytes.
  */
-export function merkleRoot(root: Root): Buffer {
+export function merkleRoot({ diskSize, blockSize, pages }: Root): Buffer {
   const sum = createHash('sha256').update('varve root 1\n')
   const head = Buffer.alloc(16)
-  head.writeBigUInt64LE(BigInt(root.diskSize), 0)
-  head.writeUInt32LE(root.blockSize, 8)
-  head.writeUInt32LE(root.pages.length, 12)
+  head.writeBigUInt64LE(BigInt(diskSize), 0)
+  head.writeUInt32LE(blockSize, 8)
+  head.writeUInt32LE(pages.length, 12)
   sum.update(head)
   const leaf = Buffer.alloc(4 + HASH_LENGTH)
-  for (const page of root.pages) {
-    leaf.writeUInt32LE(page.pageIndex, 0)
-    leaf.set(page.hash, 4)
+  for (let i = 0; i < pages.length; i++) {
+    leaf.writeUInt32LE(pages.pageIndexAt(i), 0)
+    leaf.set(pages.hashAt(i), 4)
     sum.update(leaf)
   }
   return sum.digest()
@@ -88,20 +89,26 @@ export function merkleRoot(root: Root): Buffer {
 /**
  * The pages of a new root: the parent's, replaced where there is a new one, without those that became all zero.
  *
- * @throws BlockMapError PAGES_CONFLICT when `newRefs` names a page twice.
+ * @param fresh in any order
+ * @throws BlockMapError PAGES_CONFLICT when `fresh` names a page twice.
  */
-export function replacePages(parentRefs: readonly PageRef[], newRefs: readonly PageRef[]): PageRef[] {
-  const fresh = newRefs.toSorted((a, b) => a.pageIndex - b.pageIndex)
-  const pages: PageRef[] = []
+export function replacePages(parent: PageRefs, fresh: PageRefs): PageRefs {
+  return PageRefs.pick(parent.length + fresh.length, replaced(parent, fresh))
+}
+
+function* replaced(parent: PageRefs, fresh: PageRefs): Generator<readonly [PageRefs, number]> {
+  const ascending = Uint32Array.from({ length: fresh.length }, (_, i) => i).sort((a, b) => fresh.pageIndexAt(a) - fresh.pageIndexAt(b))
   let next = 0
-  for (const [i, ref] of fresh.entries()) {
-    if (fresh[i - 1]?.pageIndex === ref.pageIndex) throw new BlockMapError('PAGES_CONFLICT', `page ${ref.pageIndex} was written twice`)
-    while (next < parentRefs.length && parentRefs[next]!.pageIndex < ref.pageIndex) pages.push(parentRefs[next++]!)
-    if (parentRefs[next]?.pageIndex === ref.pageIndex) next += 1
-    if (!isTombstone(ref)) pages.push(ref)
+  let previous = -1
+  for (const i of ascending) {
+    const pageIndex = fresh.pageIndexAt(i)
+    if (pageIndex === previous) throw new BlockMapError('PAGES_CONFLICT', `page ${pageIndex} was written twice`)
+    previous = pageIndex
+    while (next < parent.length && parent.pageIndexAt(next) < pageIndex) yield [parent, next++]
+    if (next < parent.length && parent.pageIndexAt(next) === pageIndex) next += 1
+    if (fresh.storedBlocksAt(i) > 0) yield [fresh, i]
   }
-  while (next < parentRefs.length) pages.push(parentRefs[next++]!)
-  return pages
+  while (next < parent.length) yield [parent, next++]
 }
 
 /** Is this what a root may be? Used before writing and after reading. */
@@ -110,10 +117,11 @@ function checkRoot(root: Root): void {
   checkGeometry(root.diskSize, root.blockSize)
   const pages = pageCount(root.diskSize, root.blockSize)
   let previous = -1
-  for (const ref of root.pages) {
-    if (ref.pageIndex <= previous || ref.pageIndex >= pages || isTombstone(ref))
+  for (let i = 0; i < root.pages.length; i++) {
+    const pageIndex = root.pages.pageIndexAt(i)
+    if (pageIndex <= previous || pageIndex >= pages || root.pages.storedBlocksAt(i) === 0)
       throw corrupt('its pages are not in order, or past the disk')
-    previous = ref.pageIndex
+    previous = pageIndex
   }
 }
 

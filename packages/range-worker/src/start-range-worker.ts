@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os'
 import type { Catalog, RangeResult } from '@varve/catalog-client'
 import { hasCode } from '@varve/errors'
 import type { QueueDoor } from '@varve/queue'
-import type { StoreSettings } from '@varve/repository'
+import type { Repository, StoreSettings } from '@varve/repository'
 import { Closer, type Logger, type Metrics } from '@varve/runtime'
 import { DiskAddresses, type DiskSide } from './disk-addresses.ts'
 import { endOrRetry } from './end-or-retry.ts'
@@ -17,6 +17,8 @@ export interface RangeWorkerDeps {
   readonly catalog: Catalog
   readonly queue: QueueDoor
   readonly openPlatform: OpenPlatform
+  readonly repository: Pick<Repository, 'getRoot'>
+  /** The same, for lanes, which open it themselves. */
   readonly repositoryUrl: string
   readonly storeSettings?: StoreSettings
   readonly log: Logger
@@ -47,7 +49,7 @@ export async function startRangeWorker<Task extends LaneTask>(
   job: RangeJob<Task>,
   deps: RangeWorkerDeps,
 ): Promise<{ close(): Promise<void> }> {
-  const { catalog, queue, log, stallMs, repositoryUrl, storeSettings = {}, getsInFlight, zstdLevel } = deps
+  const { catalog, repository, queue, log, stallMs, repositoryUrl, storeSettings = {}, getsInFlight, zstdLevel } = deps
   const concurrency = deps.lanes ?? Math.min(2, availableParallelism())
   const platforms = new Platforms(catalog, deps.openPlatform)
   const disks = new DiskAddresses(platforms, job.side)
@@ -62,7 +64,7 @@ export async function startRangeWorker<Task extends LaneTask>(
       job.name,
       async ({ payload, lastAttempt }, signal) => {
         try {
-          await workOnRange(payload.rangeId, job, { catalog, disks, lanes, log, workerName, stallMs, metrics }, signal)
+          await workOnRange(payload.rangeId, job, { catalog, repository, disks, lanes, log, workerName, stallMs, metrics }, signal)
         } catch (error) {
           metrics?.ended(signal.aborted ? 'handed-back' : 'failed')
           if (job.side === 'source' && hasCode(error, 'LEASE_LOST')) {

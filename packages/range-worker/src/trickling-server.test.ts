@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Catalog, RangeResult, TakenRange } from '@varve/catalog-client'
 import { MemoryBackend } from '@varve/nbd/testing'
 import type { DiskAddress } from '@varve/platform'
+import type { Repository } from '@varve/repository'
 import { Closer, createLogger, KiB, MiB, workerFile } from '@varve/runtime'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { DiskAddresses } from './disk-addresses.ts'
@@ -45,13 +46,14 @@ async function work(address: DiskAddress, stallMs: number): Promise<RangeResult 
   } as unknown as Catalog
   const disks = { of: async () => address, explain: async (error: unknown) => error } as unknown as DiskAddresses
   const range = { plan: async () => ({}), notes: () => [], done: 'done' }
+  const nothing = {} as Repository
   const log = createLogger('test', 'silent')
   // The lane's result is that of the test's lane; the log wants a list of damage.
   const damage = { run: async (...args: Parameters<typeof lanes.run>) => ({ ...(await lanes.run(...args)), damage: [] }) }
   await workOnRange(
     'range',
     range,
-    { catalog, disks, lanes: damage, log, workerName: () => 'worker', stallMs },
+    { catalog, repository: nothing, disks, lanes: damage, log, workerName: () => 'worker', stallMs },
     new AbortController().signal,
   )
   return reported

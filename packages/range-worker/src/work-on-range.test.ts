@@ -1,6 +1,7 @@
 import { type Catalog, CatalogError, type RangeNext, type RangeResult, type TakenRange } from '@varve/catalog-client'
 import { NbdError } from '@varve/nbd'
 import { type PlatformDriver, PlatformError } from '@varve/platform'
+import type { Repository } from '@varve/repository'
 import { createLogger } from '@varve/runtime'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { DiskAddresses, type DiskSide } from './disk-addresses.ts'
@@ -105,8 +106,9 @@ function run(side: DiskSide = 'source', given: AbortSignal = signal): Promise<vo
     },
   } as unknown as PlatformDriver
   const disks = new DiskAddresses(new Platforms(catalog, () => platform), side)
+  const repository = {} as Repository
   const lanes = { run: (task: Task, call: LaneCall) => lane(task, call) }
-  return workOnRange('range', work, { catalog, disks, lanes, log, workerName: () => 'worker' }, given)
+  return workOnRange('range', work, { catalog, repository, disks, lanes, log, workerName: () => 'worker' }, given)
 }
 
 test.each([

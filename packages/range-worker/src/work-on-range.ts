@@ -1,5 +1,6 @@
 import type { AttemptEnd, Catalog, RangeForWork, RangeResult, TakenRange } from '@varve/catalog-client'
 import { hasCode } from '@varve/errors'
+import type { Repository } from '@varve/repository'
 import type { Logger } from '@varve/runtime'
 import type { DiskAddresses } from './disk-addresses.ts'
 import type { IsPassing } from './end-or-retry.ts'
@@ -12,10 +13,17 @@ import { watchProgress } from './watch-progress.ts'
 /** A range with the attempt that is made at it. */
 export type AttemptedRange = TakenRange & { readonly attemptId: string }
 
+export interface PlanDeps {
+  readonly catalog: Pick<Catalog, 'getImageRoot'>
+  /** One for all lanes: what a root takes in memory it takes once. */
+  readonly repository: Pick<Repository, 'getRoot'>
+  readonly signal: AbortSignal
+}
+
 /** What differs between reading and writing ranges. */
 export interface RangeWork<Task extends LaneTask> {
   /** What the lane is to do, but for the disk's address and how fast it may be used. */
-  plan(range: AttemptedRange, catalog: Catalog): Promise<Omit<Task, keyof LaneTask>>
+  plan(range: AttemptedRange, deps: PlanDeps): Promise<Omit<Task, keyof LaneTask>>
   /** What people should know of the result, to be noted at the run. */
   notes(range: RangeForWork, result: RangeResult): Iterable<string>
   /** The line of the log when a range is done. */
@@ -24,6 +32,7 @@ export interface RangeWork<Task extends LaneTask> {
 
 export interface RangeDeps<Task extends LaneTask> {
   readonly catalog: Catalog
+  readonly repository: Pick<Repository, 'getRoot'>
   readonly disks: DiskAddresses
   readonly lanes: Pick<LanePool<Task, RangeResult>, 'run'>
   readonly log: Logger
@@ -62,7 +71,7 @@ function isAttempt(range: TakenRange): range is AttemptedRange {
 async function attempt<Task extends LaneTask>(
   range: AttemptedRange,
   work: RangeWork<Task>,
-  { catalog, disks, lanes, log, stallMs, metrics }: RangeDeps<Task>,
+  { catalog, repository, disks, lanes, log, stallMs, metrics }: RangeDeps<Task>,
   signal: AbortSignal,
 ): Promise<void> {
   const started = performance.now()
@@ -74,7 +83,7 @@ async function attempt<Task extends LaneTask>(
       .catch(error => log.debug({ err: error, ...idsOf(range) }, 'an attempt could not be ended'))
   }
   try {
-    const plan = await work.plan(range, catalog)
+    const plan = await work.plan(range, { catalog, repository, signal: watch.signal })
     const disk = await disks.of(range, watch.signal)
     const result = await lanes.run({ ...plan, disk, bytesPerSecond: range.bytesPerSecond } as Task, watch)
     // Before the report: the last one moves the run on, and a run that ends takes no more notes.

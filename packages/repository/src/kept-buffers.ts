@@ -18,6 +18,11 @@ export class KeptBuffers {
     return this.#free.pop() ?? Buffer.allocUnsafeSlow(length)
   }
 
+  /** One that is there, if it is long enough, whatever its length; it holds anything. */
+  takeAtLeast(length: number): Buffer {
+    return (this.#free[0]?.length ?? 0) >= length ? this.#free.pop()! : Buffer.allocUnsafeSlow(length)
+  }
+
   /** Only for buffers that nothing reads or writes any more. */
   giveBack(buffer: Buffer): void {
     if (this.#free.length > 0 && this.#free[0]!.length !== buffer.length) return

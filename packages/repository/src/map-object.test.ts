@@ -24,6 +24,18 @@ test('a map tells its pages without references', () => {
   expect(decoded.pages.map(page => page.encode())).toEqual([pages[0]!.encode(), pages[2]!.encode()])
 })
 
+test('a map is the same whatever the buffer held before, and a page may hold a pack for each block', () => {
+  const page = Page.empty(0, 1024)
+  for (let i = 0; i < 1024; i++) {
+    const packId = i.toString(16).padStart(32, '0')
+    page.setStored(i, Buffer.alloc(32, i), { packId, offset: 32, storedLength: 9, codec: 1 })
+  }
+  const pages = [page, pageOf(1)]
+  const { bytes } = encodeMap(MAP_ID, pages, length => Buffer.alloc(length, 0xa5))
+  expect(bytes).toEqual(encodeMap(MAP_ID, pages, length => Buffer.alloc(length)).bytes)
+  expect(decodeMap(bytes!).pages.length).toBe(2)
+})
+
 test('a map that is cut or altered in any byte is refused', () => {
   const { bytes } = encodeMap(MAP_ID, [pageOf(1), pageOf(3)])
   for (let length = 0; length < bytes!.length; length++) expect(() => decodeMap(bytes!.subarray(0, length))).toThrow(RepositoryError)

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib'
-import { isTombstone, MAX_PAGE_LENGTH, Page, type PageRef, tombstone } from '@varve/block-map'
+import { isTombstone, MAX_PAGE_LENGTH, Page, type PageArena, type PageRef, tombstone } from '@varve/block-map'
 import { RepositoryError } from './errors.ts'
 
 /**
@@ -13,10 +13,18 @@ export const MAP_HEADER_LENGTH = 32
 /** Where a page tells its own length. */
 const PAGE_LENGTH_AT = 24
 
-/** Pages as one object and the references to them. All-zero pages become tombstones; without any other, `bytes` is undefined. */
-export function encodeMap(mapId: string, pages: readonly Page[]): { readonly bytes: Buffer | undefined; readonly refs: PageRef[] } {
-  const header = Buffer.alloc(MAP_HEADER_LENGTH)
-  const parts: Buffer[] = [header]
+/**
+ * Pages as one object and the references to them. All-zero pages become tombstones; without any other, `bytes` is undefined.
+ *
+ * @param take a buffer of at least so many bytes, which may hold anything; `bytes` are the beginning of it
+ */
+export function encodeMap(
+  mapId: string,
+  pages: readonly Page[],
+  take: (length: number) => Buffer = Buffer.allocUnsafeSlow,
+): { readonly bytes: Buffer | undefined; readonly refs: PageRef[] } {
+  const stored = pages.filter(page => page.storedBlocks > 0)
+  const map = stored.length === 0 ? undefined : take(stored.reduce((sum, page) => sum + page.encodedBound, MAP_HEADER_LENGTH))
   const refs: PageRef[] = []
   let offset = MAP_HEADER_LENGTH
   for (const page of pages) {
@@ -24,24 +32,25 @@ export function encodeMap(mapId: string, pages: readonly Page[]): { readonly byt
       refs.push(tombstone(page.pageIndex))
       continue
     }
-    const bytes = page.encode()
-    refs.push({ pageIndex: page.pageIndex, mapId, offset, length: bytes.length, hash: page.hash(), storedBlocks: page.storedBlocks })
-    parts.push(bytes)
-    offset += bytes.length
+    const length = page.encodeInto(map!.subarray(offset))
+    refs.push({ pageIndex: page.pageIndex, mapId, offset, length, hash: page.hash(), storedBlocks: page.storedBlocks })
+    offset += length
   }
-  header.writeUInt32LE(MAGIC, 0)
-  header.writeUInt16LE(VERSION, 4)
-  header.write(mapId, 8, 16, 'hex')
-  header.writeUInt32LE(parts.length - 1, 24)
-  header.writeUInt32LE(crc32(header.subarray(0, 28)), 28)
-  return { bytes: parts.length === 1 ? undefined : Buffer.concat(parts, offset), refs }
+  if (map === undefined) return { bytes: undefined, refs }
+  map.fill(0, 0, MAP_HEADER_LENGTH)
+  map.writeUInt32LE(MAGIC, 0)
+  map.writeUInt16LE(VERSION, 4)
+  map.write(mapId, 8, 16, 'hex')
+  map.writeUInt32LE(stored.length, 24)
+  map.writeUInt32LE(crc32(map.subarray(0, 28)), 28)
+  return { bytes: map.subarray(0, offset), refs }
 }
 
 /** A page from its bytes in a map, checked against the reference to it. @throws RepositoryError MAP_DAMAGED */
-export function decodeMapPage(bytes: Uint8Array, ref: PageRef): Page {
+export function decodeMapPage(bytes: Uint8Array, ref: PageRef, arena?: PageArena): Page {
   let page: Page
   try {
-    page = Page.decode(bytes)
+    page = Page.decode(bytes, arena)
   } catch (cause) {
     throw damaged(ref, cause)
   }

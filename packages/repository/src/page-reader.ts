@@ -1,6 +1,6 @@
-import { isTombstone, type Page, type PageRef } from '@varve/block-map'
+import { isTombstone, type Page, type PageArena, type PageRef } from '@varve/block-map'
 import { RepositoryError } from './errors.ts'
-import { fetchAhead } from './fetch-ahead.ts'
+import { fetchAhead, type GetBuffers } from './fetch-ahead.ts'
 import { mapKey } from './keys.ts'
 import { LruCache } from './lru-cache.ts'
 import { decodeMapPage } from './map-object.ts'
@@ -18,14 +18,20 @@ const CACHED_PAGES = 256
 /** Reads pages out of map objects, neighbours together, and keeps those used last. */
 export class PageReader {
   readonly #store: Store
+  readonly #buffers: GetBuffers
   readonly #cache = new LruCache<Page>(CACHED_PAGES)
 
-  constructor(store: Store) {
+  /** `buffers`: to read into. */
+  constructor(store: Store, buffers: GetBuffers) {
     this.#store = store
+    this.#buffers = buffers
   }
 
   /** @throws RepositoryError MAP_MISSING, MAP_DAMAGED, and what the store throws */
-  async getPages(refs: readonly PageRef[], signal?: AbortSignal): Promise<Page[]> {
+  async getPages(
+    refs: readonly PageRef[],
+    { signal, arena }: { readonly signal?: AbortSignal; readonly arena?: PageArena } = {},
+  ): Promise<Page[]> {
     const pages = new Array<Page | undefined>(refs.length)
     const wanted: WantedPage[] = []
     for (const [at, ref] of refs.entries()) {
@@ -36,12 +42,12 @@ export class PageReader {
       else pages[at] = cached.clone()
     }
     const gets = planGets(wanted, PAGE_GETS)
-    for await (const fetched of fetchAhead(this.#store, gets, mapKey, { inFlight: 4, signal })) {
+    for await (const fetched of fetchAhead(this.#store, gets, mapKey, { inFlight: 4, signal, buffers: this.#buffers })) {
       if ('error' in fetched) throw mapError(fetched.error, fetched.get.object)
       for (const { ref, at, offset, length } of fetched.get.items) {
         const start = offset - fetched.get.offset
-        const page = decodeMapPage(fetched.bytes.subarray(start, start + length), ref)
-        this.#cache.set(cacheKey(ref), page.clone())
+        const page = decodeMapPage(fetched.bytes.subarray(start, start + length), ref, arena)
+        if (arena === undefined) this.#cache.set(cacheKey(ref), page.clone())
         pages[at] = page
       }
     }

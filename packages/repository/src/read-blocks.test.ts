@@ -1,4 +1,4 @@
-import { CODECS, Page } from '@varve/block-map'
+import { CODECS, Page, PageArena } from '@varve/block-map'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { formatHash } from './block-hash.ts'
 import { RepositoryError } from './errors.ts'
@@ -184,6 +184,23 @@ describe('pages', () => {
     const [third] = await repository.getPages(refs)
     expect(third!.isZero(0)).toBe(false)
     expect(store.gets.length).toBe(gets)
+  })
+
+  test('that lie in an arena are not remembered, and end with it', async () => {
+    const { refs } = await repository.putMap(randomObjectIds(), [page])
+    const arena = new PageArena()
+    const [first] = await repository.getPages(refs, { arena })
+    expect(first!.encode()).toEqual(page.encode())
+    const gets = store.gets.length
+    await repository.getPages(refs)
+    expect(store.gets.length).toBe(gets + 1)
+    const beside = Page.empty(3, 1024, arena)
+    beside.setStored(1023, Buffer.alloc(32, 7), { packId: 'ab'.repeat(16), offset: 1, storedLength: 1, codec: 0 })
+    expect(first!.encode()).toEqual(page.encode())
+    arena.reset()
+    const [again] = [Page.empty(9, page.blockCount, arena)]
+    expect(again.storedBlocks).toBe(0)
+    expect(again.encode()).toEqual(Page.empty(9, page.blockCount).encode())
   })
 
   test('of several maps come in the order asked for, neighbours in one get', async () => {

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { blocksInPage, Page, type Root } from '@varve/block-map'
+import { blocksInPage, Page, PageRefs, type Root } from '@varve/block-map'
 import { afterAll, describe, expect, test } from 'vitest'
 import { openStore } from './open-store.ts'
 import { openRepository } from './repository.ts'
@@ -57,7 +57,7 @@ describe.each<[string, () => Promise<Store | string>]>([
       [3, 40],
       [4, 0],
     ])
-    const root: Root = { imageId: 'image-1', diskSize: 5 * 1024 * BLOCK, blockSize: BLOCK, pages: refs.slice(0, 1) }
+    const root: Root = { imageId: 'image-1', diskSize: 5 * 1024 * BLOCK, blockSize: BLOCK, pages: PageRefs.from(refs.slice(0, 1)) }
     const rootKey = await repository.putRoot(root)
     const manifestKey = await repository.putManifest(manifestOf('vm-1', '2026-03-01T10:20:30.400Z', 'p1', rootKey))
 
@@ -67,7 +67,7 @@ describe.each<[string, () => Promise<Store | string>]>([
     expect(await again.listManifests('vm-1')).toEqual([manifestKey])
     const [image] = (await again.getManifest(manifestKey)).images
     const found = await again.getRoot(image!.rootKey)
-    const [read] = await again.getPages(found.pages)
+    const [read] = await again.getPages([...found.pages])
     expect(read!.hash()).toEqual(page.hash())
     const results = await readAll(again, read!)
     for (const [i, bytes] of blocks.entries()) expect(Buffer.compare(results.get(i)!.bytes!, bytes)).toBe(0)
@@ -165,7 +165,7 @@ test.each([
 ] as const)('%d wrong answers in a row with a %s', async (wrong, what) => {
   const store = await openStore('memory:')
   const repository = await openRepository(store, { create: true, blockSize: BLOCK })
-  const root: Root = { imageId: 'image', diskSize: BLOCK, blockSize: BLOCK, pages: [] }
+  const root: Root = { imageId: 'image', diskSize: BLOCK, blockSize: BLOCK, pages: PageRefs.none }
   const key = await repository.putRoot(root)
   const manifest = manifestOf('vm-1', '2026-03-01T10:20:30.400Z', 'p1', key)
   const manifestKey = await repository.putManifest(manifest)

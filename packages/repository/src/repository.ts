@@ -1,4 +1,4 @@
-import { decodeRoot, encodeRoot, type Page, type PageRef, type Root } from '@varve/block-map'
+import { decodeRoot, encodeRoot, type Page, type PageArena, type PageRef, type Root } from '@varve/block-map'
 import { type BlockCompressor, openCompressor } from './codec/codec.ts'
 import { KeptBuffers } from './kept-buffers.ts'
 import { manifestKey, manifestPrefix, mapKey, type NewObjectId, POINTS_PREFIX, rootKey } from './keys.ts'
@@ -15,6 +15,11 @@ import type { Store } from './store.ts'
 
 export interface CallOptions {
   readonly signal?: AbortSignal
+}
+
+export interface PagesOptions extends CallOptions {
+  /** Where they lie, for pages that will not be asked for again; what is in it stays. */
+  readonly arena?: PageArena
 }
 
 /**
@@ -37,8 +42,11 @@ export interface Repository {
     pages: readonly Page[],
     options?: CallOptions,
   ): Promise<{ readonly object: WrittenObject<'map'> | undefined; readonly refs: PageRef[] }>
-  /** Pages in the order of the references (no tombstones), each the caller's own copy, checked against the reference's hash. MAP_MISSING, MAP_DAMAGED. */
-  getPages(refs: readonly PageRef[], options?: CallOptions): Promise<Page[]>
+  /**
+   * Pages in the order of the references (no tombstones), each the caller's own copy, checked against the reference's hash. Those
+   * that go into an arena are not remembered. MAP_MISSING, MAP_DAMAGED.
+   */
+  getPages(refs: readonly PageRef[], options?: PagesOptions): Promise<Page[]>
 
   /** @returns its key. Repeating it with the same root changes nothing. */
   putRoot(root: Root, options?: CallOptions): Promise<string>
@@ -68,7 +76,7 @@ export async function openRepository(store: Store, options: OpenRepositoryOption
   return new StoredRepository(store, await loadFormat(store, options), options.zstdLevel)
 }
 
-/** Page references that roots in the cache may have together, ~250 B each: two full disks of 63 TiB at the default block size. */
+/** Page references that roots in the cache may have together, 64 B each: two full disks of 63 TiB at the default block size. */
 const CACHED_REFS = 600_000
 /** Before a root or manifest counts as damaged. */
 const LOOKS = 3
@@ -85,6 +93,7 @@ class StoredRepository implements Repository {
   readonly store: Store
   readonly #pages: PageReader
   readonly #roots = new LruCache<Root>(CACHED_REFS)
+  readonly #rootsComing = new Map<string, Promise<Root>>()
   readonly #buffers = new KeptBuffers(KEPT_PACKS)
   readonly #readBuffers = new ReadBuffers(KEPT_FOR_READING)
   readonly #compressor: BlockCompressor | undefined
@@ -92,7 +101,7 @@ class StoredRepository implements Repository {
   constructor(store: Store, format: RepositoryFormat, zstdLevel: number | undefined) {
     this.store = store
     this.format = format
-    this.#pages = new PageReader(store)
+    this.#pages = new PageReader(store, this.#readBuffers)
     this.#compressor = openCompressor(format.compression, zstdLevel)
   }
 
@@ -102,15 +111,19 @@ class StoredRepository implements Repository {
 
   async putMap(newId: NewObjectId, pages: readonly Page[], options: CallOptions = {}): ReturnType<Repository['putMap']> {
     const mapId = newId()
-    const { bytes, refs } = encodeMap(mapId, pages)
+    // A pack's buffer, which is idle by now and longer than any map.
+    let buffer: Buffer | undefined
+    const { bytes, refs } = encodeMap(mapId, pages, length => (buffer = this.#buffers.takeAtLeast(length)))
     if (bytes === undefined) return { object: undefined, refs }
     const key = mapKey(mapId)
     await this.store.put(key, bytes, options)
+    // After a failure something may still read it; it is left to the garbage collector.
+    this.#buffers.giveBack(buffer!)
     return { object: { key, size: bytes.length, kind: 'map' }, refs }
   }
 
-  getPages(refs: readonly PageRef[], options: CallOptions = {}): Promise<Page[]> {
-    return this.#pages.getPages(refs, options.signal)
+  getPages(refs: readonly PageRef[], options: PagesOptions = {}): Promise<Page[]> {
+    return this.#pages.getPages(refs, options)
   }
 
   async putRoot(root: Root, options: CallOptions = {}): Promise<string> {
@@ -123,9 +136,22 @@ class StoredRepository implements Repository {
   async getRoot(key: string, { fresh = false, ...options }: CallOptions & { readonly fresh?: boolean } = {}): Promise<Root> {
     const cached = fresh ? undefined : this.#roots.get(key)
     if (cached !== undefined) return cached
-    const root = await this.#lookedAt(decodeRoot, key, fresh ? 1 : LOOKS, { ...options, maxLength: MAX_ROOT_LENGTH })
-    this.#roots.set(key, root, root.pages.length + 1)
-    return root
+    const coming = this.#rootsComing.get(key)
+    if (!fresh && coming !== undefined) {
+      // Somebody asks for the same 16 MiB; what comes of it is theirs alone.
+      await coming.catch(() => {})
+      options.signal?.throwIfAborted()
+      return this.getRoot(key, options)
+    }
+    const asking = this.#lookedAt(decodeRoot, key, fresh ? 1 : LOOKS, { ...options, maxLength: MAX_ROOT_LENGTH })
+    this.#rootsComing.set(key, asking)
+    try {
+      const root = await asking
+      this.#roots.set(key, root, root.pages.length + 1)
+      return root
+    } finally {
+      if (this.#rootsComing.get(key) === asking) this.#rootsComing.delete(key)
+    }
   }
 
   async putManifest(manifest: RestorePointManifest, options: CallOptions = {}): Promise<string> {

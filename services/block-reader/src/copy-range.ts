@@ -1,4 +1,4 @@
-import { encodePageRefs, type Page } from '@varve/block-map'
+import { encodePageRefs, type Page, PageArena } from '@varve/block-map'
 import type { RangeResult } from '@varve/catalog-client'
 import type { Extent } from '@varve/cbt'
 import type { NbdClient } from '@varve/nbd'
@@ -13,17 +13,19 @@ import { bytesOf, readAhead, type Span } from './read-ahead.ts'
 export interface CopyTask extends DiskGeometry {
   /** Bytes that CBT named, ascending; whole blocks are read around them. */
   readonly extents: readonly Extent[]
-  /** Root of the parent image; null in a full. */
-  readonly parentRootKey: string | null
+  /** Encoded references to the parent's pages that the extents touch; null in a full. */
+  readonly parentPages: Uint8Array | null
   /** What it writes is of this attempt: the ids of packs and map begin with it. */
   readonly attemptId: string
 }
 
 export interface CopyDeps {
   readonly source: Pick<NbdClient, 'size' | 'read' | 'blockStatus' | 'blockStatusAvailable'>
-  readonly repository: Pick<Repository, 'packWriter' | 'putMap' | 'getRoot' | 'getPages'>
+  readonly repository: Pick<Repository, 'packWriter' | 'putMap' | 'getPages'>
   /** To read into, kept from range to range; none: new ones. */
   readonly buffers?: KeptBuffers
+  /** For the pages of the block map, whose own it is until the copy ends; none: a new one. */
+  readonly arena?: PageArena
   /** Of the connection to the source; none: as fast as it goes. */
   readonly throttle?: Pick<Throttle, 'admit'>
   readonly signal: AbortSignal
@@ -48,14 +50,15 @@ const UNLIMITED = { admit: () => undefined }
  */
 export async function copyRange(
   task: CopyTask,
-  { source, repository, buffers, throttle = UNLIMITED, signal, onProgress }: CopyDeps,
+  { source, repository, buffers, arena = new PageArena(), throttle = UNLIMITED, signal, onProgress }: CopyDeps,
 ): Promise<RangeResult> {
   if (source.size < task.diskSize) {
     throw new BlockReaderError('SOURCE_SIZE_DIFFERS', `the source has ${source.size} bytes, the disk ${task.diskSize}`)
   }
+  arena.reset()
   const started = performance.now()
   const waited = { source: 0, throttle: 0 }
-  const pages = await RangePages.load(task.extents, task, task.parentRootKey, repository, signal)
+  const pages = await RangePages.load(task.extents, task, task.parentPages, { repository, arena, signal })
   const loadMs = performance.now() - started
   const newId = objectIds(task.attemptId)
   const packs = repository.packWriter(newId, { signal })

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { decodePageRefs, type Root, replacePages } from '@varve/block-map'
+import { PageRefs, type Root, replacePages } from '@varve/block-map'
 import type { RangeResult } from '@varve/catalog-client'
 import { MemoryBackend } from '@varve/nbd/testing'
 import { type CutRange, cutRange, OneRange } from '@varve/range-worker/testing'
@@ -29,10 +29,10 @@ async function world(disk: MemoryBackend, before: Uint8Array): Promise<World> {
   const signal = new AbortController().signal
   const geometry = { diskSize: SIZE, blockSize: BLOCK }
   const full = await copyRange(
-    { ...geometry, extents: [{ offset: 0, length: SIZE }], parentRootKey: null, attemptId: FULL },
+    { ...geometry, extents: [{ offset: 0, length: SIZE }], parentPages: null, attemptId: FULL },
     { source: asSource(new MemoryBackend(before)), repository, signal },
   )
-  const parent: Root = { imageId: 'parent', ...geometry, pages: decodePageRefs(Buffer.from(full.pages, 'base64')) }
+  const parent: Root = { imageId: 'parent', ...geometry, pages: PageRefs.decode(Buffer.from(full.pages, 'base64')) }
   const extents = [
     { offset: 0, length: 4 * BLOCK },
     { offset: 20 * BLOCK, length: BLOCK },
@@ -56,9 +56,9 @@ function asSource(disk: MemoryBackend) {
 }
 
 async function restored({ repository, parent, range }: World): Promise<Buffer> {
-  const pages = replacePages(parent.pages, decodePageRefs(Buffer.from((range.catalog.report as RangeResult).pages, 'base64')))
+  const pages = replacePages(parent.pages, PageRefs.decode(Buffer.from((range.catalog.report as RangeResult).pages, 'base64')))
   const disk = Buffer.alloc(SIZE)
-  for (const page of await repository.getPages(pages)) {
+  for (const page of await repository.getPages([...pages])) {
     const requests = []
     for (let entry = 0; entry < page.blockCount; entry++) {
       if (!page.isZero(entry)) requests.push({ index: page.pageIndex * 1024 + entry, page, entry })

@@ -32,7 +32,7 @@ function task(exportName: string, bytesPerSecond: number | null = null): ReadTas
     diskSize: SIZE,
     blockSize: 64 * KiB,
     extents: [{ offset: 0, length: SIZE }],
-    parentRootKey: null,
+    parentPages: null,
     attemptId: randomBytes(12).toString('hex'),
     disk,
     bytesPerSecond,

@@ -1,4 +1,4 @@
-import { blocksInPage, PAGE_BLOCKS, Page, type PageRef, pageBytes } from '@varve/block-map'
+import { blocksInPage, decodePageRefs, encodePageRefs, PAGE_BLOCKS, Page, type PageArena, type PageRef, pageBytes } from '@varve/block-map'
 import { type Extent, mergeExtents } from '@varve/cbt'
 import { errorReport } from '@varve/errors'
 import type { Repository } from '@varve/repository'
@@ -12,6 +12,36 @@ export interface DamagedPage extends Extent {
 
 /** A page that is gone or altered in the repository. Anything else (a store that does not answer) is no damage. */
 const DAMAGE: ReadonlySet<string> = new Set(['MAP_DAMAGED', 'MAP_MISSING', 'MAP_CORRUPT', 'MAP_VERSION_UNKNOWN'])
+
+interface LoadDeps {
+  readonly repository: Pick<Repository, 'getPages'>
+  /** Where the pages lie. */
+  readonly arena: PageArena
+  readonly signal: AbortSignal
+}
+
+/**
+ * The parent's references to the pages that a range touches, encoded. A root is 16 MiB for 63 TiB: only these few go to a lane.
+ *
+ * @throws RepositoryError, BlockMapError, BlockReaderError PARENT_DIFFERS
+ */
+export async function parentPagesOf(
+  extents: readonly Extent[],
+  geometry: DiskGeometry,
+  parentRootKey: string,
+  repository: Pick<Repository, 'getRoot'>,
+  signal: AbortSignal,
+): Promise<Buffer> {
+  const root = await repository.getRoot(parentRootKey, { signal })
+  if (root.diskSize !== geometry.diskSize || root.blockSize !== geometry.blockSize) {
+    throw new BlockReaderError(
+      'PARENT_DIFFERS',
+      `root ${parentRootKey} is of a disk of ${root.diskSize} bytes in blocks of ${root.blockSize}`,
+    )
+  }
+  const refs = [...touchedPages(extents, geometry)].map(index => root.pages.find(index))
+  return encodePageRefs(refs.filter(ref => ref !== undefined))
+}
 
 /**
  * The pages that a range touches, to be brought up to date block by block: the parent's, or empty ones.
@@ -33,13 +63,12 @@ export class RangePages {
     return this.damaged.length === 0 ? extents : mergeExtents([...extents, ...this.damaged])
   }
 
-  /** @throws RepositoryError when the store does not answer, BlockReaderError PARENT_DIFFERS */
+  /** `parentPages`: of `parentPagesOf`, null in a full. @throws RepositoryError when the store does not answer, BlockReaderError PARENT_DIFFERS */
   static async load(
     extents: readonly Extent[],
     geometry: DiskGeometry,
-    parentRootKey: string | null,
-    repository: Pick<Repository, 'getRoot' | 'getPages'>,
-    signal: AbortSignal,
+    parentPages: Uint8Array | null,
+    { repository, arena, signal }: LoadDeps,
   ): Promise<RangePages> {
     const { diskSize, blockSize } = geometry
     const indexes = [...touchedPages(extents, geometry)]
@@ -49,25 +78,16 @@ export class RangePages {
       const offset = index * pageBytes(blockSize)
       damaged.push({ offset, length: Math.min(pageBytes(blockSize), diskSize - offset), code })
     }
-    if (parentRootKey !== null) {
-      const root = await repository.getRoot(parentRootKey, { signal })
-      if (root.diskSize !== diskSize || root.blockSize !== blockSize) {
-        throw new BlockReaderError(
-          'PARENT_DIFFERS',
-          `root ${parentRootKey} is of a disk of ${root.diskSize} bytes in blocks of ${root.blockSize}`,
-        )
+    const refs = parentPages === null ? [] : decodePageRefs(parentPages)
+    for (const page of await readPages(refs, { repository, arena, signal }, damage)) {
+      if (page.blockCount !== blocksInPage(diskSize, blockSize, page.pageIndex)) {
+        throw new BlockReaderError('PARENT_DIFFERS', `page ${page.pageIndex} of the parent has ${page.blockCount} blocks`)
       }
-      const refs = indexes.map(index => findRef(root.pages, index)).filter(ref => ref !== undefined)
-      for (const page of await readPages(refs, repository, damage, signal)) {
-        if (page.blockCount !== blocksInPage(diskSize, blockSize, page.pageIndex)) {
-          throw new BlockReaderError('PARENT_DIFFERS', `page ${page.pageIndex} of root ${parentRootKey} has ${page.blockCount} blocks`)
-        }
-        sound.set(page.pageIndex, page)
-      }
+      sound.set(page.pageIndex, page)
     }
     const pages = indexes.map((index): [number, Page] => [
       index,
-      sound.get(index) ?? Page.empty(index, blocksInPage(diskSize, blockSize, index)),
+      sound.get(index) ?? Page.empty(index, blocksInPage(diskSize, blockSize, index), arena),
     ])
     return new RangePages(new Map(pages), damaged)
   }
@@ -86,19 +106,18 @@ export class RangePages {
 /** All at once; only when that meets damage one by one, to learn which. */
 async function readPages(
   refs: readonly PageRef[],
-  repository: Pick<Repository, 'getPages'>,
+  { repository, arena, signal }: LoadDeps,
   damage: (pageIndex: number, code: string) => void,
-  signal: AbortSignal,
 ): Promise<readonly Page[]> {
   try {
-    return await repository.getPages(refs, { signal })
+    return await repository.getPages(refs, { signal, arena })
   } catch (error) {
     if (!DAMAGE.has(errorReport(error).code)) throw error
   }
   const sound: Page[] = []
   for (const ref of refs) {
     try {
-      sound.push(...(await repository.getPages([ref], { signal })))
+      sound.push(...(await repository.getPages([ref], { signal, arena })))
     } catch (error) {
       const { code } = errorReport(error)
       if (!DAMAGE.has(code)) throw error
@@ -116,18 +135,4 @@ function* touchedPages(extents: readonly Extent[], { blockSize }: DiskGeometry):
     for (let index = Math.max(next, Math.floor(offset / perPage)); index <= last; index++) yield index
     next = Math.max(next, last + 1)
   }
-}
-
-/** Roots are ascending: halve until found. */
-function findRef(refs: readonly PageRef[], pageIndex: number): PageRef | undefined {
-  let low = 0
-  let high = refs.length - 1
-  while (low <= high) {
-    const middle = (low + high) >>> 1
-    const ref = refs[middle]!
-    if (ref.pageIndex === pageIndex) return ref
-    if (ref.pageIndex < pageIndex) low = middle + 1
-    else high = middle - 1
-  }
-  return undefined
 }

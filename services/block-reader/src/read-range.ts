@@ -1,6 +1,7 @@
 import type { LaneTask, RangeWork } from '@varve/range-worker'
 import { formatBytes } from '@varve/runtime'
 import type { CopyTask } from './copy-range.ts'
+import { parentPagesOf } from './range-pages.ts'
 
 /** Told to a lane: what of which disk is copied, and where the disk is. */
 export interface ReadTask extends CopyTask, LaneTask {}
@@ -12,9 +13,11 @@ export interface ReadTask extends CopyTask, LaneTask {}
 export const readRange: RangeWork<ReadTask> = {
   done: 'range read',
 
-  async plan({ attemptId, diskSize, blockSize, extents, parentImageId }, catalog) {
-    const parentRootKey = parentImageId === null ? null : (await catalog.getImageRoot(parentImageId)).rootKey
-    return { attemptId, diskSize, blockSize, extents, parentRootKey }
+  async plan({ attemptId, diskSize, blockSize, extents, parentImageId }, { catalog, repository, signal }) {
+    const task = { attemptId, diskSize, blockSize, extents }
+    if (parentImageId === null) return { ...task, parentPages: null }
+    const { rootKey } = await catalog.getImageRoot(parentImageId)
+    return { ...task, parentPages: await parentPagesOf(extents, task, rootKey, repository, signal) }
   },
 
   *notes({ diskId }, { damage }) {

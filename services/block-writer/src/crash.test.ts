@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { blocksInPage, Page, pageCount } from '@varve/block-map'
+import { blocksInPage, Page, PageRefs, pageCount } from '@varve/block-map'
 import { MemoryBackend } from '@varve/nbd/testing'
 import { type CutRange, cutRange, OneRange } from '@varve/range-worker/testing'
 import { formatHash, isZero, MemoryStore, openRepository } from '@varve/repository'
@@ -32,7 +32,7 @@ async function world(image: Uint8Array, target: MemoryBackend, differential: boo
   await packs.finish()
   const { refs } = await repository.putMap(newId, pages)
   const geometry = { diskSize: SIZE, blockSize: BLOCK }
-  const root = await repository.putRoot({ imageId: 'source', ...geometry, pages: refs })
+  const root = await repository.putRoot({ imageId: 'source', ...geometry, pages: PageRefs.from(refs) })
   const extents = differential ? [{ offset: 0, length: 4 * BLOCK }] : [{ offset: 0, length: SIZE }]
   const catalog = new OneRange({ ...geometry, extents, sourceImageId: 'source' }, { source: root })
   const lane: CutRange<RestoreTask>['lane'] = (task, { disk, ...deps }) => restoreRange(task, { target: disk, ...deps })

@@ -1,4 +1,4 @@
-import { type Page, type PageRef, pageBytes } from '@varve/block-map'
+import { decodePageRefs, encodePageRefs, type Page, type PageRef, pageBytes } from '@varve/block-map'
 import type { Extent } from '@varve/cbt'
 import { hasCode } from '@varve/errors'
 import type { Repository } from '@varve/repository'
@@ -12,20 +12,29 @@ export interface ImagePages {
 }
 
 interface Wanted extends DiskGeometry {
-  readonly sourceRootKey: string
+  /** Of `sourcePagesOf`. */
+  readonly sourcePages: Uint8Array
+  readonly onDamage: 'fail' | 'continue'
+}
+
+interface Covered extends DiskGeometry {
   readonly firstPage: number
   readonly pageCount: number
   /** Empty: all of the pages. */
   readonly extents: readonly Extent[]
-  readonly onDamage: 'fail' | 'continue'
 }
 
-/** The pages of an image that a range covers. @throws BlockWriterError SOURCE_IMAGE_DIFFERS, RepositoryError, BlockMapError */
-export async function loadPages(
-  { sourceRootKey, firstPage, pageCount, extents, onDamage, diskSize, blockSize }: Wanted,
-  repository: Pick<Repository, 'getRoot' | 'getPages'>,
+/**
+ * The image's references to the pages that a range covers, encoded. A root is 16 MiB for 63 TiB: only these few go to a lane.
+ *
+ * @throws BlockWriterError SOURCE_IMAGE_DIFFERS, RepositoryError, BlockMapError
+ */
+export async function sourcePagesOf(
+  { firstPage, pageCount, extents, diskSize, blockSize }: Covered,
+  sourceRootKey: string,
+  repository: Pick<Repository, 'getRoot'>,
   signal: AbortSignal,
-): Promise<ImagePages> {
+): Promise<Buffer> {
   const root = await repository.getRoot(sourceRootKey, { signal })
   if (root.diskSize !== diskSize || root.blockSize !== blockSize) {
     throw new BlockWriterError(
@@ -33,8 +42,17 @@ export async function loadPages(
       `root ${sourceRootKey} is of a disk of ${root.diskSize} bytes in blocks of ${root.blockSize}`,
     )
   }
-  const inRange = root.pages.filter(({ pageIndex }) => pageIndex >= firstPage && pageIndex < firstPage + pageCount)
-  const refs = extents.length === 0 ? inRange : touchedBy(extents, inRange, pageBytes(blockSize))
+  const inRange = root.pages.within(firstPage, pageCount)
+  return encodePageRefs(extents.length === 0 ? inRange : touchedBy(extents, inRange, pageBytes(blockSize)))
+}
+
+/** The pages of an image that a range covers. @throws RepositoryError, BlockMapError */
+export async function loadPages(
+  { sourcePages, onDamage, diskSize, blockSize }: Wanted,
+  repository: Pick<Repository, 'getPages'>,
+  signal: AbortSignal,
+): Promise<ImagePages> {
+  const refs = decodePageRefs(sourcePages)
   const pages = new Map<number, Page | 'damaged'>()
   const damage: (Extent & { code: string })[] = []
   for (const [ref, page] of await readPages(refs, onDamage, repository, signal)) {

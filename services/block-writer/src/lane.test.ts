@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { Page } from '@varve/block-map'
+import { encodePageRefs, Page } from '@varve/block-map'
 import type { RangeResult } from '@varve/catalog-client'
 import { MemoryBackend } from '@varve/nbd/testing'
 import { LanePool } from '@varve/range-worker'
@@ -19,6 +19,7 @@ const disk = new MemoryBackend(SIZE)
 const call = { signal: new AbortController().signal, onProgress: () => {} }
 
 let world: LaneWorld
+let sourcePages: Buffer
 let pool: LanePool<RestoreTask, RangeResult>
 
 beforeAll(async () => {
@@ -33,8 +34,7 @@ beforeAll(async () => {
     page.setStored(entry, hash, await packs.add(hash, bytes))
   }
   await packs.finish()
-  const { refs } = await repository.putMap(ids, [page])
-  await repository.putRoot({ imageId: 'image', diskSize: SIZE, blockSize: BLOCK, pages: refs })
+  sourcePages = encodePageRefs((await repository.putMap(ids, [page])).refs)
   pool = new LanePool(workerFile(import.meta.url, './lane.js'), { repositoryUrl, storeSettings: {} })
 })
 
@@ -45,7 +45,7 @@ afterAll(async () => {
 
 function task(exportName: string, bytesPerSecond: number | null = null): RestoreTask {
   const whole = { diskSize: SIZE, blockSize: BLOCK, firstPage: 0, pageCount: 1, extents: [] }
-  return { ...whole, sourceRootKey: 'images/image.root', onDamage: 'fail', disk: world.address(exportName), bytesPerSecond }
+  return { ...whole, sourcePages, onDamage: 'fail', disk: world.address(exportName), bytesPerSecond }
 }
 
 test('a lane writes a range; an error keeps its code and the lane goes on', async () => {

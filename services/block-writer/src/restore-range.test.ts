@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { blocksInPage, Page, pageBytes, pageCount, type Root } from '@varve/block-map'
+import { blocksInPage, Page, PageRefs, pageBytes, pageCount, type Root } from '@varve/block-map'
 import type { RangeResult } from '@varve/catalog-client'
 import type { Extent } from '@varve/cbt'
 import { connectNbd, type NbdClient, type NbdServer, requestFailed, startNbdServer } from '@varve/nbd'
@@ -8,6 +8,7 @@ import { formatHash, isZero, MemoryStore, openRepository, type Repository } from
 import { randomObjectIds } from '@varve/repository/testing'
 import { KiB, MiB } from '@varve/runtime'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { sourcePagesOf } from './image-pages.ts'
 import { restoreRange, type WriteTask } from './index.ts'
 
 const BLOCK = 64 * KiB
@@ -61,7 +62,12 @@ async function backUp(disk: Uint8Array): Promise<string> {
   }
   await packs.finish()
   const { refs } = await repository.putMap(ids, pages)
-  const root: Root = { imageId: 'image', diskSize: disk.length, blockSize: BLOCK, pages: refs.filter(ref => ref.storedBlocks > 0) }
+  const root: Root = {
+    imageId: 'image',
+    diskSize: disk.length,
+    blockSize: BLOCK,
+    pages: PageRefs.from(refs.filter(ref => ref.storedBlocks > 0)),
+  }
   return repository.putRoot(root)
 }
 
@@ -76,7 +82,10 @@ async function restore(disk: MemoryBackend, size: number, sourceRootKey: string,
     extents: [],
     onDamage: 'fail',
   } as const
-  return restoreRange({ ...whole, sourceRootKey, ...task }, { target, repository, signal: new AbortController().signal })
+  const { signal } = new AbortController()
+  const wanted = { ...whole, ...task }
+  const sourcePages = await sourcePagesOf(wanted, sourceRootKey, repository, signal)
+  return restoreRange({ ...wanted, sourcePages }, { target, repository, signal })
 }
 
 const total = (extents: readonly Extent[]): number => extents.reduce((sum, { length }) => sum + length, 0)

@@ -15,13 +15,14 @@ export interface WriteTask extends DiskGeometry {
   readonly pageCount: number
   /** Every byte in these becomes that of the image. Empty: the target is empty, all blocks that are not zero. */
   readonly extents: readonly Extent[]
-  readonly sourceRootKey: string
+  /** Encoded references to the image's pages that the range covers. */
+  readonly sourcePages: Uint8Array
   readonly onDamage: 'fail' | 'continue'
 }
 
 export interface WriteDeps {
   readonly target: Pick<NbdClient, 'size' | 'minimumBlockSize' | 'write' | 'writeZeroes' | 'flush'>
-  readonly repository: Pick<Repository, 'getRoot' | 'getPages' | 'readBlocks'>
+  readonly repository: Pick<Repository, 'getPages' | 'readBlocks'>
   /** To write from, kept from range to range; none: new ones. */
   readonly buffers?: KeptBuffers
   /** Of the connection to the target; none: as fast as it goes. */

@@ -1,6 +1,9 @@
+import { decodePageRefs, PageRefs } from '@varve/block-map'
 import type { Catalog, RangeResult } from '@varve/catalog-client'
+import type { Extent } from '@varve/cbt'
 import type { AttemptedRange } from '@varve/range-worker'
-import { expect, test } from 'vitest'
+import { MemoryStore, openRepository, type Repository } from '@varve/repository'
+import { beforeAll, expect, test } from 'vitest'
 import { writeRange } from './write-range.ts'
 
 const range = {
@@ -14,22 +17,40 @@ const range = {
   sourceImageId: 'source',
   onDamage: 'continue',
 } as unknown as AttemptedRange
-const catalog = { getImageRoot: async (imageId: string) => ({ rootKey: `root of ${imageId}` }) } as unknown as Catalog
+const catalog = { getImageRoot: async (imageId: string) => ({ rootKey: `images/${imageId}.root` }) } as unknown as Catalog
 
-test('the lane gets the pages and the image', async () => {
-  expect(await writeRange.plan(range, catalog)).toEqual({
-    diskSize: 1024,
-    blockSize: 65_536,
-    firstPage: 3,
-    pageCount: 2,
-    extents: [],
-    onDamage: 'continue',
-    sourceRootKey: 'root of source',
-  })
+const signal = new AbortController().signal
+const pageBytes = 1024 * 65_536
+let repository: Repository
+beforeAll(async () => {
+  repository = await openRepository(new MemoryStore(), { create: true, blockSize: 65_536 })
+  const pages = [0, 3, 4, 5].map(pageIndex => ({
+    pageIndex,
+    mapId: 'a'.repeat(32),
+    offset: 32,
+    length: 100,
+    hash: Buffer.alloc(32),
+    storedBlocks: 1,
+  }))
+  await repository.putRoot({ imageId: 'source', diskSize: 6 * pageBytes, blockSize: 65_536, pages: PageRefs.from(pages) })
+})
+
+test('the lane gets the pages, and what the root of the image says of them', async () => {
+  const wide = { ...range, diskSize: 6 * pageBytes }
+  const pagesOf = async (extents: readonly Extent[]): Promise<number[]> => {
+    const { sourcePages, ...task } = await writeRange.plan({ ...wide, extents }, { catalog, repository, signal })
+    expect(task).toEqual({ diskSize: 6 * pageBytes, blockSize: 65_536, firstPage: 3, pageCount: 2, extents, onDamage: 'continue' })
+    return decodePageRefs(sourcePages).map(({ pageIndex }) => pageIndex)
+  }
+  expect(await pagesOf([])).toEqual([3, 4])
+  expect(await pagesOf([{ offset: 5 * pageBytes - 512, length: 512 }])).toEqual([4])
+  await expect(writeRange.plan(range, { catalog, repository, signal })).rejects.toMatchObject({ code: 'SOURCE_IMAGE_DIFFERS' })
 })
 
 test('a range without an image is a fault', async () => {
-  await expect(writeRange.plan({ ...range, sourceImageId: null }, catalog)).rejects.toMatchObject({ code: 'SOURCE_IMAGE_MISSING' })
+  await expect(writeRange.plan({ ...range, sourceImageId: null }, { catalog, repository, signal })).rejects.toMatchObject({
+    code: 'SOURCE_IMAGE_MISSING',
+  })
 })
 
 test('damage is told in one note, its first places by name', () => {

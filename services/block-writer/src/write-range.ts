@@ -1,6 +1,7 @@
 import type { RangeResult } from '@varve/catalog-client'
 import type { LaneTask, RangeWork } from '@varve/range-worker'
 import { BlockWriterError } from './errors.ts'
+import { sourcePagesOf } from './image-pages.ts'
 import type { WriteTask } from './restore-range.ts'
 
 /** Told to a lane: what of which image is written, and where the disk is. */
@@ -13,10 +14,11 @@ export interface RestoreTask extends WriteTask, LaneTask {}
 export const writeRange: RangeWork<RestoreTask> = {
   done: 'range written',
 
-  async plan({ id, sourceImageId, diskSize, blockSize, firstPage, pageCount, extents, onDamage }, catalog) {
+  async plan({ id, sourceImageId, diskSize, blockSize, firstPage, pageCount, extents, onDamage }, { catalog, repository, signal }) {
     if (sourceImageId === null) throw new BlockWriterError('SOURCE_IMAGE_MISSING', `range ${id} does not say which image it writes`)
-    const { rootKey: sourceRootKey } = await catalog.getImageRoot(sourceImageId)
-    return { diskSize, blockSize, firstPage, pageCount, extents, onDamage, sourceRootKey }
+    const { rootKey } = await catalog.getImageRoot(sourceImageId)
+    const task = { diskSize, blockSize, firstPage, pageCount, extents, onDamage }
+    return { ...task, sourcePages: await sourcePagesOf(task, rootKey, repository, signal) }
   },
 
   *notes({ diskId }, { damage }) {

@@ -1,10 +1,10 @@
-import { merkleRoot, type Root } from '@varve/block-map'
+import { merkleRoot, PageRefs, type Root } from '@varve/block-map'
 import type { PointFacts, PointImageFacts } from '@varve/catalog-client'
 import type { RestorePointManifest } from '@varve/repository'
 import { describe, expect, test } from 'vitest'
 import { judgePoint, manifestDifferences, rootDifferences } from './judge-point.ts'
 
-const root: Root = { imageId: 'i1', diskSize: 1 << 28, blockSize: 1 << 18, pages: [] }
+const root: Root = { imageId: 'i1', diskSize: 1 << 28, blockSize: 1 << 18, pages: PageRefs.none }
 const image: PointImageFacts = {
   imageId: 'i1',
   diskId: 'virtio0',

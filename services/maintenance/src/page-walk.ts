@@ -1,4 +1,4 @@
-import type { Page, PageRef, Root } from '@varve/block-map'
+import { type Page, type PageRef, PageRefs, type Root } from '@varve/block-map'
 import { hasCode } from '@varve/errors'
 import type { Repository } from '@varve/repository'
 
@@ -6,26 +6,14 @@ import type { Repository } from '@varve/repository'
 const PAGES_AT_ONCE = 64
 
 /** The references of a root that the root of the point before does not have just so: the others were followed with it. Both ascend by page. */
-export function newRefs(root: Root, before: Root | undefined): readonly PageRef[] {
-  if (before === undefined) return root.pages
-  const fresh: PageRef[] = []
+export function* newRefs({ pages }: Root, before: Root | undefined): Generator<PageRef, undefined> {
+  const old = before?.pages ?? PageRefs.none
   let at = 0
-  for (const ref of root.pages) {
-    while (at < before.pages.length && before.pages[at]!.pageIndex < ref.pageIndex) at += 1
-    const old = before.pages[at]
-    if (old === undefined || !isSame(old, ref)) fresh.push(ref)
+  for (let i = 0; i < pages.length; i++) {
+    while (at < old.length && old.pageIndexAt(at) < pages.pageIndexAt(i)) at += 1
+    if (at === old.length || !pages.isSame(i, old, at)) yield pages.at(i)!
   }
-  return fresh
-}
-
-function isSame(a: PageRef, b: PageRef): boolean {
-  return (
-    a.pageIndex === b.pageIndex &&
-    a.mapId === b.mapId &&
-    a.offset === b.offset &&
-    a.length === b.length &&
-    Buffer.compare(a.hash, b.hash) === 0
-  )
+  return undefined
 }
 
 export type PageAnswer =
@@ -33,11 +21,15 @@ export type PageAnswer =
   | { readonly ref: PageRef; readonly error: Error & { code: string } }
 
 /** Pages of references, a bounded number in memory; one that is missing or damaged is told and the others go on. What the store throws is thrown. */
-export async function* pagesOf(refs: readonly PageRef[], repository: Repository, signal: AbortSignal): AsyncGenerator<PageAnswer> {
-  for (let from = 0; from < refs.length; from += PAGES_AT_ONCE) {
+export async function* pagesOf(refs: Iterable<PageRef>, repository: Repository, signal: AbortSignal): AsyncGenerator<PageAnswer> {
+  const together: PageRef[] = []
+  for (const ref of refs) {
+    if (together.push(ref) < PAGES_AT_ONCE) continue
     signal.throwIfAborted()
-    yield* readTogether(refs.slice(from, from + PAGES_AT_ONCE), repository, signal)
+    yield* readTogether(together.splice(0), repository, signal)
   }
+  signal.throwIfAborted()
+  if (together.length > 0) yield* readTogether(together, repository, signal)
 }
 
 /** All at once; when one of them cannot be had, halves, until it is found. */

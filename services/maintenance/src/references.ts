@@ -1,4 +1,4 @@
-import type { PageRef, Root } from '@varve/block-map'
+import type { Root } from '@varve/block-map'
 import { errorReport } from '@varve/errors'
 import type { CheckContext } from './check-context.ts'
 import type { ObjectTable } from './object-table.ts'
@@ -45,19 +45,19 @@ export async function forgetReferenced(unknown: Unknown, read: Set<string>, { re
         unknown.root.delete(image.imageId)
         await tryTo(async () => {
           const root = await repository.getRoot(image.rootKey, { signal })
-          const refs = newRefs(root, previous.get(image.diskId))
+          const before = previous.get(image.diskId)
           previous.set(image.diskId, root)
-          await follow(refs)
+          await follow(root, before)
         })
       }
     })
   }
   return certain
 
-  async function follow(refs: readonly PageRef[]): Promise<void> {
-    for (const { mapId } of refs) unknown.map.forget(mapId)
+  async function follow(root: Root, before: Root | undefined): Promise<void> {
+    for (const { mapId } of newRefs(root, before)) unknown.map.forget(mapId)
     if (unknown.pack.count === 0) return
-    for await (const answer of pagesOf(refs, repository, signal)) {
+    for await (const answer of pagesOf(newRefs(root, before), repository, signal)) {
       if ('error' in answer) throw answer.error
       for (const [packId] of eachPack(answer.page)) unknown.pack.forget(packId)
     }

@@ -47,7 +47,7 @@ const blockAsWanted = ({ packId, offset, storedLength }: BlockEntry) => ({ objec
 /** Pages that hold something and that the range touches; both ascending. */
 function touchedRefs({ firstPage, pageCount, extents }: PlannedRange, root: Root): PageRef[] {
   const perPage = pageBytes(root.blockSize)
-  const inRange = root.pages.filter(({ pageIndex }) => pageIndex >= firstPage && pageIndex < firstPage + pageCount)
+  const inRange = root.pages.within(firstPage, pageCount)
   if (extents.length === 0) return inRange
   let next = 0
   return inRange.filter(({ pageIndex }) => {

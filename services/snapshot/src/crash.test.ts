@@ -1,4 +1,4 @@
-import { merkleRoot, type Root } from '@varve/block-map'
+import { merkleRoot, PageRefs, type Root } from '@varve/block-map'
 import type { PointImage, RestorePoint, RunForWork } from '@varve/catalog-client'
 import { hasCode } from '@varve/errors'
 import { Cut, CutAt } from '@varve/range-worker/testing'
@@ -106,7 +106,7 @@ async function restoreWorld(options: RunForWork['options']): Promise<StoryWorld>
   for (const { id: diskId, size: diskSize } of twoDisks()) {
     const imageId = `image-${diskId}`
     const page = { pageIndex: 0, mapId: 'a'.repeat(32), offset: 32, length: 400, hash: new Uint8Array(32), storedBlocks: 5 }
-    const root: Root = { imageId, diskSize, blockSize: 256 * 1024, pages: [page] }
+    const root: Root = { imageId, diskSize, blockSize: 256 * 1024, pages: PageRefs.from([page]) }
     merkleRoot(root)
     catalog.roots.set(imageId, await deps.repository.putRoot(root))
     images.push({ imageId, diskId, diskSize, blockSize: 256 * 1024, kind: 'full', reason: 'first', read: 0, stored: 0, cbt: true })

@@ -1,3 +1,4 @@
+import { PageRefs } from '@varve/block-map'
 import type { NewRange } from '@varve/catalog-client'
 import { Cut } from '@varve/range-worker/testing'
 import { describe, expect, test } from 'vitest'
@@ -27,7 +28,7 @@ async function world(): Promise<StoryWorld> {
     cbt: true,
   }))
   for (const { imageId, diskSize, blockSize } of images) {
-    catalog.roots.set(imageId, await deps.repository.putRoot({ imageId, diskSize, blockSize, pages: [] }))
+    catalog.roots.set(imageId, await deps.repository.putRoot({ imageId, diskSize, blockSize, pages: PageRefs.none }))
   }
   catalog.parent = { restorePointId: 'point', checkpointId: String(SINCE), images }
   return it

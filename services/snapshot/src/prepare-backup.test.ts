@@ -1,3 +1,4 @@
+import { PageRefs } from '@varve/block-map'
 import type { ParentPoint } from '@varve/catalog-client'
 import { describe, expect, test } from 'vitest'
 import { prepareBackup } from './prepare-backup.ts'
@@ -24,7 +25,7 @@ async function withParent({ catalog, deps, platform }: StoryWorld, change: Parti
     cbt: true,
   }))
   for (const { imageId, diskSize, blockSize } of images) {
-    catalog.roots.set(imageId, await deps.repository.putRoot({ imageId, diskSize, blockSize, pages: [] }))
+    catalog.roots.set(imageId, await deps.repository.putRoot({ imageId, diskSize, blockSize, pages: PageRefs.none }))
   }
   catalog.parent = { restorePointId: 'point', checkpointId: String(AT(1n, 7n)), images, ...change }
 }

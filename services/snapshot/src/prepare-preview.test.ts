@@ -1,4 +1,4 @@
-import { type BlockEntry, merkleRoot, Page, type Root } from '@varve/block-map'
+import { type BlockEntry, merkleRoot, Page, PageRefs, type Root } from '@varve/block-map'
 import type { PointImage, RestorePoint, RunForWork } from '@varve/catalog-client'
 import { hasCode } from '@varve/errors'
 import { Cut, CutAt } from '@varve/range-worker/testing'
@@ -41,7 +41,7 @@ async function restoreWorld(options: Partial<RunForWork['options']>): Promise<St
       page.setStored(block, new Uint8Array(32).fill(block + 1), location)
     }
     const { refs } = await deps.repository.putMap(objectIds(`${i}`.repeat(24)), [page])
-    const root: Root = { imageId, diskSize, blockSize: BLOCK, pages: refs }
+    const root: Root = { imageId, diskSize, blockSize: BLOCK, pages: PageRefs.from(refs) }
     merkleRoot(root)
     catalog.roots.set(imageId, await deps.repository.putRoot(root))
     images.push({ imageId, diskId, diskSize, blockSize: BLOCK, kind: 'full', reason: 'first', read: 0, stored: 0, cbt: true })

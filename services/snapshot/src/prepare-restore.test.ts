@@ -1,3 +1,4 @@
+import { PageRefs } from '@varve/block-map'
 import type { PointImage, RestoreOptions, RestorePoint } from '@varve/catalog-client'
 import { Cut } from '@varve/range-worker/testing'
 import { describe, expect, test } from 'vitest'
@@ -23,7 +24,7 @@ async function world(options: RestoreOptions, cbt = true): Promise<StoryWorld> {
     const imageId = `source-${diskId}`
     const ref = { mapId: 'a'.repeat(32), offset: 32, length: 400, hash: new Uint8Array(32) }
     const pages = diskId === 'virtio0' ? [5, 7].map((storedBlocks, pageIndex) => ({ ...ref, pageIndex, storedBlocks })) : []
-    catalog.roots.set(imageId, await deps.repository.putRoot({ imageId, diskSize, blockSize: BLOCK, pages }))
+    catalog.roots.set(imageId, await deps.repository.putRoot({ imageId, diskSize, blockSize: BLOCK, pages: PageRefs.from(pages) }))
     images.push({ imageId, diskId, diskSize, blockSize: BLOCK, kind: 'full', reason: 'first', read: 0, stored: 0, cbt })
   }
   catalog.point = { id: 'point', images } as unknown as RestorePoint

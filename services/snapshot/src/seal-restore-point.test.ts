@@ -1,3 +1,4 @@
+import { PageRefs } from '@varve/block-map'
 import { restorePointIdOf } from '@varve/repository'
 import { expect, test } from 'vitest'
 import { finishRun } from './finish-run.ts'
@@ -17,7 +18,7 @@ async function incrementalToSeal(): Promise<StoryWorld> {
   const images = twoDisks().map(({ id, size }) => ({ imageId: `parent-${id}`, diskId: id, diskSize: size, blockSize: BLOCK, cbt: true }))
   for (const { id } of twoDisks()) platform.tracked.add(`vm-1/${id}`)
   for (const { imageId, diskSize, blockSize } of images) {
-    catalog.roots.set(imageId, await deps.repository.putRoot({ imageId, diskSize, blockSize, pages: [] }))
+    catalog.roots.set(imageId, await deps.repository.putRoot({ imageId, diskSize, blockSize, pages: PageRefs.none }))
   }
   catalog.parent = { restorePointId: 'point', checkpointId: String((1n << 32n) | 7n), images }
   await prepareBackup(RUN_ID, deps, signal)

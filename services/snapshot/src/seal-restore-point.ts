@@ -1,4 +1,4 @@
-import { decodePageRefs, merkleRoot, type Root, replacePages } from '@varve/block-map'
+import { merkleRoot, PageRefs, type Root, replacePages } from '@varve/block-map'
 import { CatalogError, type Image, type RunForWork } from '@varve/catalog-client'
 import { hasCode } from '@varve/errors'
 import { isParentMaterial } from '@varve/planning'
@@ -105,9 +105,9 @@ async function isThere(key: string, { store }: Repository, signal: AbortSignal):
 async function sealImage(image: Image, run: RunForWork, deps: SnapshotDeps, signal: AbortSignal): Promise<ManifestImage> {
   const { catalog, repository } = deps
   const { id: imageId, diskId, diskSize, blockSize, kind, reason, since } = image
-  const fresh = decodePageRefs(await catalog.imagePages(imageId))
+  const fresh = PageRefs.decode(await catalog.imagePages(imageId))
   const parent = image.parentImageId === null ? undefined : await rootOf(image.parentImageId, { catalog, repository }, signal)
-  const root: Root = { imageId, diskSize, blockSize, pages: replacePages(parent?.pages ?? [], fresh) }
+  const root: Root = { imageId, diskSize, blockSize, pages: replacePages(parent?.pages ?? PageRefs.none, fresh) }
   const rootKey = await repository.putRoot(root, { signal })
   await readBackRoot(rootKey, root, deps, signal)
   return {

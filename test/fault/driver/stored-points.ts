@@ -48,7 +48,7 @@ async function differenceOfImage(
   const { blockSize } = repository.format
   const root = await repository.getRoot(rootKey)
   const seen = new Set<number>()
-  for (const page of await repository.getPages(root.pages)) {
+  for (const page of await repository.getPages([...root.pages])) {
     const base = page.pageIndex * pageBytes(blockSize)
     const requests = []
     for (let entry = 0; entry < blocksInPage(diskSize, blockSize, page.pageIndex); entry += 1) {

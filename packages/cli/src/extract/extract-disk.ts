@@ -36,7 +36,9 @@ export interface Extracted {
 
 /** Bytes of the blocks that are not zero, at most: the last block of a disk may be short. */
 export function dataBytes(root: Root): number {
-  return Math.min(root.diskSize, root.pages.reduce((sum, { storedBlocks }) => sum + storedBlocks, 0) * root.blockSize)
+  let blocks = 0
+  for (const { storedBlocks } of root.pages) blocks += storedBlocks
+  return Math.min(root.diskSize, blocks * root.blockSize)
 }
 
 /**
@@ -47,7 +49,8 @@ export function dataBytes(root: Root): number {
 export async function extractDisk({ repository, root, thread, threads, onDamage, signal, onProgress }: ExtractOptions): Promise<Extracted> {
   const stop = new AbortController()
   const any = AbortSignal.any([signal, stop.signal])
-  const pieces = root.pages.reduce((sum, ref) => sum + piecesOf(ref, thread.geometry).length, 0)
+  let pieces = 0
+  for (const ref of root.pages) pieces += piecesOf(ref, thread.geometry).length
   const feed = new PieceFeed(root.pages, thread.geometry)
   const tally = new Tally(onDamage)
   const lanes: Lane[] = [ownLane(repository, thread, any)]

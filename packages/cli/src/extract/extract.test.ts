@@ -5,7 +5,7 @@ import { cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/pro
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { blocksInPage, merkleRoot, Page, pageCount, type Root } from '@varve/block-map'
+import { blocksInPage, merkleRoot, Page, PageRefs, pageCount, type Root } from '@varve/block-map'
 import { formatHash, openRepository, openStore, type Repository } from '@varve/repository'
 import { type RunningMinio, randomObjectIds, startMinio } from '@varve/repository/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -109,7 +109,7 @@ async function addImage(repository: Repository, content: Buffer): Promise<Root> 
     imageId: randomUUID(),
     diskSize: content.length,
     blockSize: BLOCK,
-    pages: refs.filter(({ storedBlocks }) => storedBlocks > 0),
+    pages: PageRefs.from(refs.filter(({ storedBlocks }) => storedBlocks > 0)),
   }
 }
 

@@ -1,4 +1,4 @@
-import { blocksInPage, type PageRef } from '@varve/block-map'
+import { blocksInPage, type PageRef, type PageRefs } from '@varve/block-map'
 import { type DiskGeometry, PIECE_BLOCKS, type Piece } from './piece.ts'
 
 /**
@@ -7,11 +7,11 @@ import { type DiskGeometry, PIECE_BLOCKS, type Piece } from './piece.ts'
  */
 export class PieceFeed {
   readonly #geometry: DiskGeometry
-  readonly #refs: readonly PageRef[]
+  readonly #refs: PageRefs
   #nextPage = 0
   readonly #begun = new Map<unknown, Piece[]>()
 
-  constructor(refs: readonly PageRef[], geometry: DiskGeometry) {
+  constructor(refs: PageRefs, geometry: DiskGeometry) {
     this.#refs = refs
     this.#geometry = geometry
   }
@@ -19,7 +19,7 @@ export class PieceFeed {
   next(lane: unknown): Piece | undefined {
     const own = this.#begun.get(lane)?.shift()
     if (own !== undefined) return own
-    const ref = this.#refs[this.#nextPage++]
+    const ref = this.#refs.at(this.#nextPage++)
     if (ref !== undefined) {
       const pieces = piecesOf(ref, this.#geometry)
       this.#begun.set(lane, pieces)

@@ -1,4 +1,4 @@
-import type { PageRef } from '@varve/block-map'
+import { type PageRef, PageRefs } from '@varve/block-map'
 import { expect, test } from 'vitest'
 import { type DamagedRange, mergeDamage, type Piece, pieceExtent } from './piece.ts'
 import { PieceFeed } from './piece-feed.ts'
@@ -12,7 +12,7 @@ function ref(pageIndex: number): PageRef {
 }
 
 function dealOut(pages: readonly number[], diskSize: number, lanes: readonly string[]): Map<string, Piece[]> {
-  const feed = new PieceFeed(pages.map(ref), { diskSize, blockSize: BLOCK })
+  const feed = new PieceFeed(PageRefs.from(pages.map(ref)), { diskSize, blockSize: BLOCK })
   const got = new Map(lanes.map(lane => [lane, [] as Piece[]]))
   for (let busy = true; busy; ) {
     busy = false

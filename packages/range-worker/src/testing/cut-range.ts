@@ -38,7 +38,14 @@ async function inProcess<Task extends LaneTask>({ side, work, lane, catalog, dis
     const platforms = new Platforms(watchedCatalog, () => watchEffects(platform, 'platform', hook) as unknown as PlatformDriver)
     const signal = new AbortController().signal
     const lanes = { run: (task: Task) => lane(task, { disk: watchEffects(client, 'disk', hook), repository, signal }) }
-    const deps = { catalog: watchedCatalog, disks: new DiskAddresses(platforms, side), lanes, log, workerName: () => randomUUID() }
+    const deps = {
+      catalog: watchedCatalog,
+      repository,
+      disks: new DiskAddresses(platforms, side),
+      lanes,
+      log,
+      workerName: () => randomUUID(),
+    }
     started = true
     await workOnRange('range', work, deps, signal)
   } finally {

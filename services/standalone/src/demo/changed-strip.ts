@@ -22,7 +22,7 @@ export async function changedStrips(
     const pagesOf = async (rootKey: string | undefined, indexes?: ReadonlySet<number>): Promise<Map<number, Page>> => {
       if (rootKey === undefined) return new Map()
       const root = await repository.getRoot(rootKey)
-      const refs = root.pages.filter(ref => indexes === undefined || indexes.has(ref.pageIndex))
+      const refs = [...root.pages].filter(ref => indexes === undefined || indexes.has(ref.pageIndex))
       return new Map((await repository.getPages(refs)).map(page => [page.pageIndex, page]))
     }
     const strips: { diskId: string; picture: string; blocks: number }[] = []
@@ -30,7 +30,7 @@ export async function changedStrips(
       const before = beforeId === null ? undefined : manifests.get(beforeId)?.images.find(other => other.diskId === image.diskId)
       const root = await repository.getRoot(image.rootKey)
       const indexes =
-        before === undefined ? root.pages.map(ref => ref.pageIndex) : diffPages(await repository.getRoot(before.rootKey), root)
+        before === undefined ? [...root.pages].map(ref => ref.pageIndex) : diffPages(await repository.getRoot(before.rootKey), root)
       const wanted = new Set(indexes)
       const [now, then] = await Promise.all([pagesOf(image.rootKey, wanted), pagesOf(before?.rootKey, wanted)])
       const changed: number[] = []
