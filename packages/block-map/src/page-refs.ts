@@ -26,9 +26,13 @@ export class PageRefs implements Iterable<PageRef> {
   /** Of a copy, so that a larger buffer is not kept alive. @throws BlockMapError MAP_CORRUPT */
   static decode(bytes: Uint8Array): PageRefs {
     if (bytes.length % PAGE_REF_LENGTH !== 0) throw new BlockMapError('MAP_CORRUPT', 'the page references are damaged: they are cut')
-    const own = Buffer.from(bytes)
-    for (let at = 0; at < own.length; at += PAGE_REF_LENGTH) checkPageRef(own, at)
-    return new PageRefs(own)
+    return PageRefs.own(Buffer.from(bytes))
+  }
+
+  /** The same of whole references without a copy: the bytes are the list's from then on. @throws BlockMapError MAP_CORRUPT */
+  static own(bytes: Buffer): PageRefs {
+    for (let at = 0; at < bytes.length; at += PAGE_REF_LENGTH) checkPageRef(bytes, at)
+    return new PageRefs(bytes)
   }
 
   /** Some of several lists, put together: `[list, index]` each. */

@@ -41,7 +41,7 @@ export function encodeRoot(root: Root): Buffer {
   return out
 }
 
-/** @throws BlockMapError MAP_CORRUPT, MAP_VERSION_UNKNOWN */
+/** The bytes are the root's from then on. @throws BlockMapError MAP_CORRUPT, MAP_VERSION_UNKNOWN */
 export function decodeRoot(bytes: Uint8Array): Root {
   const input = asBuffer(bytes)
   const hashAt = input.length - HASH_LENGTH
@@ -60,7 +60,7 @@ export function decodeRoot(bytes: Uint8Array): Root {
     imageId: input.toString('latin1', ID_AT, ID_AT + idLength),
     blockSize: input.readUInt32LE(8),
     diskSize: Number(diskSize),
-    pages: PageRefs.decode(input.subarray(HEADER_LENGTH, hashAt)),
+    pages: PageRefs.own(input.subarray(HEADER_LENGTH, hashAt)),
   }
   checkRoot(root)
   if (!merkleRoot(root).equals(input.subarray(32, 64))) throw corrupt('its Merkle root does not match')

@@ -30,8 +30,8 @@ export interface CoalesceOptions {
 /** How blocks are read, unless the caller says otherwise: bytes between two blocks that are rather read than asked around, and of one get. */
 export const BLOCK_GETS: CoalesceOptions = { coalesceGap: 128 * 1024, maxGet: 4 * 1024 * 1024 }
 
-/** The same for pages of the block map: gaps of another page or so. */
-export const PAGE_GETS: CoalesceOptions = { coalesceGap: 64 * 1024, maxGet: 4 * 1024 * 1024 }
+/** The same for pages of the block map: gaps of another page or so. Two dozen pages a get; the buffers stay with a lane that fills packs besides. */
+export const PAGE_GETS: CoalesceOptions = { coalesceGap: 64 * 1024, maxGet: 1024 * 1024 }
 
 /** Objects in the order of their first mention, inside each by offset. */
 export function planGets<Item extends Wanted>(wanted: Iterable<Item>, options: CoalesceOptions): PlannedGet<Item>[] {
