@@ -73,6 +73,11 @@ class Run {
     return { settings, samples, rows, skipped, failed }
   }
 
+  #roundsOf({ rounds, quickRounds }: Subject): number {
+    const most = this.#settings.quick ? (quickRounds ?? rounds) : rounds
+    return Math.min(most ?? this.#settings.rounds, this.#settings.rounds)
+  }
+
   /** Its rounds, those of its subjects interleaved. What fails is left out from then on, with what builds on it; the rest goes on. */
   async #group(group: readonly Subject[], parts: Parts): Promise<void> {
     const out = new Set<string>()
@@ -94,7 +99,7 @@ class Run {
       if (opened !== undefined) rounds.set(subject, opened)
     }
     for (let round = 1; round <= this.#settings.rounds; round++) {
-      for (const [subject, run] of rounds) if (round <= (subject.rounds ?? round)) await attempt(subject, () => run(round))
+      for (const [subject, run] of rounds) if (round <= this.#roundsOf(subject)) await attempt(subject, () => run(round))
     }
   }
 

@@ -11,6 +11,8 @@ export interface Subject {
   readonly after?: readonly string[]
   /** At most so many rounds: what is no matter of chance is not measured again. */
   readonly rounds?: number
+  /** The same at `--quick`, of what takes long to start or runs for a fixed time. */
+  readonly quickRounds?: number
   /**
    * Make ready, and give what one round does: each of its variants once, one after the other.
    *

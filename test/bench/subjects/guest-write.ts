@@ -20,6 +20,7 @@ const nameOf = (job: string, state: string): string => `guest writes, ${job}: CB
 export const guestWrite: Subject = {
   name: 'guest-write',
   about: "the guest's writes with CBT on and off, fio over NBD",
+  quickRounds: 1,
 
   async open(parts) {
     const fio = await requireFio()

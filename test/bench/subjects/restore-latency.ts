@@ -30,6 +30,7 @@ const BLOCK = 256 * KiB
 export const restoreLatency: Subject = {
   name: 'latency',
   about: `restore to NBD from a store ${LATENCY_MS} ms away, 1 request in flight against 16`,
+  quickRounds: 1,
 
   async open(parts) {
     const folder = join(parts.folder, 'latency')

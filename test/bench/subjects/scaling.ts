@@ -29,6 +29,7 @@ const RATE = 8 * MiB
 export const scaling: Subject = {
   name: 'scaling',
   about: '1 reader on 1 core against 2 on 2; 8 readers against 1 where each connection has its limit',
+  quickRounds: 1,
 
   async open(parts) {
     requireTaskset()
