@@ -57,12 +57,6 @@ export const full: Subject = {
       atLeast('full to a directory against the best peer', toDirectory, 1, 'x'),
       atMost('objects for each TiB stored', stored && puts && (puts / stored) * TiB, 66_000, 'objects'),
       ...requests(samples),
-      atMost(
-        'memory of standalone, all services in one process, during a full to S3',
-        times(samples.median(OURS, 'peak'), 1e-6),
-        300,
-        'MB',
-      ),
     ]
   },
 }
