@@ -1,5 +1,6 @@
 import { BlockMapError } from './errors.ts'
 import { checkPageRef, HASH_AT, PAGE_REF_LENGTH, type PageRef, readPageRef, writePageRef } from './page-ref.ts'
+import { type DiskExtent, touchedPages } from './touched-pages.ts'
 
 /**
  * References to pages as bytes, 64 each, so that encodings can simply be put one behind the other.
@@ -83,6 +84,16 @@ export class PageRefs implements Iterable<PageRef> {
     const end = this.#firstFrom(first + count)
     const refs: PageRef[] = []
     for (let i = this.#firstFrom(first); i < end; i++) refs.push(readPageRef(this.bytes, i * PAGE_REF_LENGTH))
+    return refs
+  }
+
+  /** Of ascending ones: those to pages that extents, ascending too, touch. */
+  touchedBy(extents: Iterable<DiskExtent>, blockSize: number): PageRef[] {
+    const refs: PageRef[] = []
+    for (const pageIndex of touchedPages(extents, blockSize)) {
+      const ref = this.find(pageIndex)
+      if (ref !== undefined) refs.push(ref)
+    }
     return refs
   }
 

@@ -48,12 +48,13 @@ async function work(address: DiskAddress, stallMs: number): Promise<RangeResult 
   const range = { plan: async () => ({}), notes: () => [], done: 'done' }
   const nothing = {} as Repository
   const log = createLogger('test', 'silent')
-  // The lane's result is that of the test's lane; the log wants a list of damage.
-  const damage = { run: async (...args: Parameters<typeof lanes.run>) => ({ ...(await lanes.run(...args)), damage: [] }) }
+  // The lane's result is that of the test's lane; the log wants a list of damage, and where time went.
+  const rest = { damage: [], time: { source: 0, throttle: 0, cpu: 0, store: 0 } }
+  const whole = { run: async (...args: Parameters<typeof lanes.run>) => ({ ...(await lanes.run(...args)), ...rest }) }
   await workOnRange(
     'range',
     range,
-    { catalog, repository: nothing, disks, lanes: damage, log, workerName: () => 'worker', stallMs },
+    { catalog, repository: nothing, disks, lanes: whole, log, workerName: () => 'worker', stallMs },
     new AbortController().signal,
   )
   return reported

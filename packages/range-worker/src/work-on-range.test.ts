@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { type Catalog, CatalogError, type RangeNext, type RangeResult, type TakenRange } from '@varve/catalog-client'
 import { NbdError } from '@varve/nbd'
 import { type PlatformDriver, PlatformError } from '@varve/platform'
@@ -53,12 +54,17 @@ interface Task extends LaneTask {
   readonly from: string
 }
 const work: RangeWork<Task> = {
-  plan: async ({ extents }) => ({ from: String(extents[0]?.offset) }),
+  plan: async ({ extents }, { repository, signal }) => {
+    if (slowRoot !== undefined) await repository.getRoot('images/x.root', { signal })
+    return { from: String(extents[0]?.offset) }
+  },
   notes: () => notes,
   done: 'done',
 }
 
 let range: TakenRange
+/** How long a root takes, ms; undefined: the plan needs none. */
+let slowRoot: number | undefined
 let reported: RangeResult[]
 let asked: string[]
 let leaseStatus: 'running' | 'expired' | 'gone'
@@ -71,6 +77,7 @@ let lane: (task: Task, call: LaneCall) => Promise<RangeResult>
 beforeEach(() => {
   range = RANGE
   reported = []
+  slowRoot = undefined
   notes = []
   workers = []
   asked = []
@@ -106,7 +113,12 @@ function run(side: DiskSide = 'source', given: AbortSignal = signal): Promise<vo
     },
   } as unknown as PlatformDriver
   const disks = new DiskAddresses(new Platforms(catalog, () => platform), side)
-  const repository = {} as Repository
+  const repository = {
+    getRoot: async () => {
+      await setTimeout(slowRoot!)
+      return {}
+    },
+  } as unknown as Repository
   const lanes = { run: (task: Task, call: LaneCall) => lane(task, call) }
   return workOnRange('range', work, { catalog, repository, disks, lanes, log, workerName: () => 'worker' }, given)
 }
@@ -127,6 +139,14 @@ test.each([
   expect(reported).toEqual([RESULT])
   expect(ends).toEqual([])
   expect(workers).toEqual(['worker'])
+})
+
+test('waiting for a root counts as waiting for the store', async () => {
+  slowRoot = 50
+  await run()
+  const { time } = reported[0]!
+  expect(time.store).toBeGreaterThanOrEqual(RESULT.time.store + 45)
+  expect({ ...reported[0], time: { ...time, store: RESULT.time.store } }).toEqual(RESULT)
 })
 
 test('a range that is not to be worked on is left alone', async () => {

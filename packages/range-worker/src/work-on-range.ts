@@ -44,12 +44,13 @@ export interface RangeDeps<Task extends LaneTask> {
 }
 
 /**
- * Do the work on one range of a run: begin an attempt at the catalog, ask the platform where its disk is, let a lane do it, report.
+ * Do the work on one range of a run: begin an attempt at the catalog, plan it (which reads the image's root), ask the platform where its disk is, let a lane do
+ * it, report.
  *
  * Effect: what the lane did becomes part of the run with the report. Safe to repeat: the catalog takes the first report only, and every attempt writes
  * under its own name. An attempt that does not report is ended, when nothing is written under it any more.
  *
- * Errors: CANCELLED, RANGE_STALLED, LEASE_LOST, what lanes throw, CatalogError. RUN_ENDED: stop quietly. Handed back because the run was paused, or taken by
+ * Errors: CANCELLED, RANGE_STALLED, LEASE_LOST, what plans and lanes throw, CatalogError. RUN_ENDED: stop quietly. Handed back because the run was paused, or taken by
  * somebody else: no error.
  */
 export async function workOnRange<Task extends LaneTask>(
@@ -83,9 +84,11 @@ async function attempt<Task extends LaneTask>(
       .catch(error => log.debug({ err: error, ...idsOf(range) }, 'an attempt could not be ended'))
   }
   try {
-    const plan = await work.plan(range, { catalog, repository, signal: watch.signal })
+    const roots = new TimedRoots(repository)
+    const plan = await work.plan(range, { catalog, repository: roots, signal: watch.signal })
     const disk = await disks.of(range, watch.signal)
-    const result = await lanes.run({ ...plan, disk, bytesPerSecond: range.bytesPerSecond } as Task, watch)
+    const copied = await lanes.run({ ...plan, disk, bytesPerSecond: range.bytesPerSecond } as Task, watch)
+    const result = { ...copied, time: { ...copied.time, store: copied.time.store + Math.round(roots.ms) } }
     // Before the report: the last one moves the run on, and a run that ends takes no more notes.
     for (const note of work.notes(range, result)) await catalog.addNote(range.runId, note)
     const { accepted } = await catalog.completeRange(range.id, range.attemptId, result)
@@ -104,6 +107,25 @@ async function attempt<Task extends LaneTask>(
     throw ended ?? (await disks.explain(error, range, signal))
   } finally {
     watch.stop()
+  }
+}
+
+/** What waiting for roots cost; a range's `store` is told it too. */
+class TimedRoots implements Pick<Repository, 'getRoot'> {
+  readonly #repository: Pick<Repository, 'getRoot'>
+  ms = 0
+
+  constructor(repository: Pick<Repository, 'getRoot'>) {
+    this.#repository = repository
+  }
+
+  async getRoot(...args: Parameters<Repository['getRoot']>): ReturnType<Repository['getRoot']> {
+    const started = performance.now()
+    try {
+      return await this.#repository.getRoot(...args)
+    } finally {
+      this.ms += performance.now() - started
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { blocksInPage, Page, PageRefs, type Root } from '@varve/block-map'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -156,6 +157,60 @@ function manifestOf(vmId: string, createdAt: string, restorePointId: string, roo
     images: [{ ...image, merkleRoot: '0'.repeat(64), cbt: true, read: 0, stored: 0 }],
   }
 }
+
+describe('one root asked for by several', () => {
+  /** A repository whose gets of roots wait to be let go, and what was asked for. */
+  async function slowRoots() {
+    const store = await openStore('memory:')
+    const first = await openRepository(store, { create: true, blockSize: BLOCK })
+    const key = await first.putRoot({ imageId: 'image', diskSize: BLOCK, blockSize: BLOCK, pages: PageRefs.none })
+    const asked: { answer(): void; fail(error: Error): void }[] = []
+    const slow: Store = Object.assign(Object.create(store), {
+      async get(...args: Parameters<Store['get']>) {
+        if (args[0] !== key) return store.get(...args)
+        await new Promise<void>((answer, fail) => asked.push({ answer, fail }))
+        return store.get(...args)
+      },
+    })
+    return { key, asked, repository: await openRepository(slow) }
+  }
+
+  test('is fetched once', async () => {
+    const { key, asked, repository } = await slowRoots()
+    const roots = [repository.getRoot(key), repository.getRoot(key), repository.getRoot(key)]
+    await setImmediate()
+    expect(asked.length).toBe(1)
+    asked[0]!.answer()
+    const [one, ...others] = await Promise.all(roots)
+    for (const other of others) expect(other).toBe(one)
+  })
+
+  test('is fetched by each when the first could not have it, whose error is its own', async () => {
+    const { key, asked, repository } = await slowRoots()
+    const [first, ...others] = [repository.getRoot(key), repository.getRoot(key), repository.getRoot(key)]
+    await setImmediate()
+    asked[0]!.fail(new Error('the first'))
+    await expect(first).rejects.toThrow('the first')
+    await setImmediate()
+    expect(asked.length).toBe(3)
+    for (const { answer } of asked.slice(1)) answer()
+    for (const other of others) await expect(other).resolves.toMatchObject({ imageId: 'image' })
+  })
+
+  test('is waited for no longer than the own signal allows; who asks afresh does not wait for others', async () => {
+    const { key, asked, repository } = await slowRoots()
+    const first = repository.getRoot(key)
+    const stop = new AbortController()
+    const second = repository.getRoot(key, { signal: stop.signal })
+    stop.abort(new Error('cancelled'))
+    await expect(second).rejects.toThrow('cancelled')
+    const fresh = repository.getRoot(key, { fresh: true })
+    await setImmediate()
+    expect(asked.length).toBe(2)
+    for (const { answer } of asked) answer()
+    await expect(Promise.all([first, fresh])).resolves.toHaveLength(2)
+  })
+})
 
 test.each([
   [2, 'root'],

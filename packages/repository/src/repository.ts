@@ -1,4 +1,5 @@
 import { decodeRoot, encodeRoot, type Page, type PageArena, type PageRef, type Root } from '@varve/block-map'
+import { abortable } from '@varve/runtime/abortable'
 import { type BlockCompressor, openCompressor } from './codec/codec.ts'
 import { KeptBuffers } from './kept-buffers.ts'
 import { manifestKey, manifestPrefix, mapKey, type NewObjectId, POINTS_PREFIX, rootKey } from './keys.ts'
@@ -136,13 +137,10 @@ class StoredRepository implements Repository {
   async getRoot(key: string, { fresh = false, ...options }: CallOptions & { readonly fresh?: boolean } = {}): Promise<Root> {
     const cached = fresh ? undefined : this.#roots.get(key)
     if (cached !== undefined) return cached
-    const coming = this.#rootsComing.get(key)
-    if (!fresh && coming !== undefined) {
-      // Somebody asks for the same 16 MiB; what comes of it is theirs alone.
-      await coming.catch(() => {})
-      options.signal?.throwIfAborted()
-      return this.getRoot(key, options)
-    }
+    // Somebody asks for the same 16 MiB: only when nothing comes of that is it asked for again.
+    const coming = fresh ? undefined : this.#rootsComing.get(key)?.catch(() => undefined)
+    const theirs = coming && (await abortable(coming, options.signal))
+    if (theirs !== undefined) return theirs
     const asking = this.#lookedAt(decodeRoot, key, fresh ? 1 : LOOKS, { ...options, maxLength: MAX_ROOT_LENGTH })
     this.#rootsComing.set(key, asking)
     try {

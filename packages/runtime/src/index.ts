@@ -1,3 +1,4 @@
+export { abortable } from './abortable.ts'
 export { type Close, Closer } from './closer.ts'
 export { loadConfig, type Static, showConfig, Type } from './config.ts'
 export { RUNTIME_ERRORS, RuntimeError } from './errors.ts'

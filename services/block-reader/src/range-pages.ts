@@ -1,4 +1,14 @@
-import { blocksInPage, decodePageRefs, encodePageRefs, PAGE_BLOCKS, Page, type PageArena, type PageRef, pageBytes } from '@varve/block-map'
+import {
+  blocksInPage,
+  decodePageRefs,
+  encodePageRefs,
+  PAGE_BLOCKS,
+  Page,
+  type PageArena,
+  type PageRef,
+  pageBytes,
+  touchedPages,
+} from '@varve/block-map'
 import { type Extent, mergeExtents } from '@varve/cbt'
 import { errorReport } from '@varve/errors'
 import type { Repository } from '@varve/repository'
@@ -39,8 +49,7 @@ export async function parentPagesOf(
       `root ${parentRootKey} is of a disk of ${root.diskSize} bytes in blocks of ${root.blockSize}`,
     )
   }
-  const refs = [...touchedPages(extents, geometry)].map(index => root.pages.find(index))
-  return encodePageRefs(refs.filter(ref => ref !== undefined))
+  return encodePageRefs(root.pages.touchedBy(extents, geometry.blockSize))
 }
 
 /**
@@ -71,7 +80,7 @@ export class RangePages {
     { repository, arena, signal }: LoadDeps,
   ): Promise<RangePages> {
     const { diskSize, blockSize } = geometry
-    const indexes = [...touchedPages(extents, geometry)]
+    const indexes = [...touchedPages(extents, blockSize)]
     const sound = new Map<number, Page>()
     const damaged: DamagedPage[] = []
     const damage = (index: number, code: string): void => {
@@ -125,14 +134,4 @@ async function readPages(
     }
   }
   return sound
-}
-
-function* touchedPages(extents: readonly Extent[], { blockSize }: DiskGeometry): Generator<number> {
-  const perPage = pageBytes(blockSize)
-  let next = 0
-  for (const { offset, length } of extents) {
-    const last = Math.floor((offset + length - 1) / perPage)
-    for (let index = Math.max(next, Math.floor(offset / perPage)); index <= last; index++) yield index
-    next = Math.max(next, last + 1)
-  }
 }

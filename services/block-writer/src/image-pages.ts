@@ -42,8 +42,8 @@ export async function sourcePagesOf(
       `root ${sourceRootKey} is of a disk of ${root.diskSize} bytes in blocks of ${root.blockSize}`,
     )
   }
-  const inRange = root.pages.within(firstPage, pageCount)
-  return encodePageRefs(extents.length === 0 ? inRange : touchedBy(extents, inRange, pageBytes(blockSize)))
+  // A range may reach over much of a disk and touch little of it.
+  return encodePageRefs(extents.length === 0 ? root.pages.within(firstPage, pageCount) : root.pages.touchedBy(extents, blockSize))
 }
 
 /** The pages of an image that a range covers. @throws RepositoryError, BlockMapError */
@@ -62,16 +62,6 @@ export async function loadPages(
     damage.push({ offset, length: Math.min(pageBytes(blockSize), diskSize - offset), code: page })
   }
   return { lookup: pageIndex => pages.get(pageIndex) ?? 'zero', damage }
-}
-
-/** Both ascending. A range may reach over much of a disk and touch little of it. */
-function touchedBy(extents: readonly Extent[], refs: readonly PageRef[], perPage: number): PageRef[] {
-  let next = 0
-  return refs.filter(({ pageIndex }) => {
-    const start = pageIndex * perPage
-    while (next < extents.length && extents[next]!.offset + extents[next]!.length <= start) next += 1
-    return next < extents.length && extents[next]!.offset < start + perPage
-  })
 }
 
 /** Each page, or the code that says why it is lost. */

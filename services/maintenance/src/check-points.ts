@@ -11,7 +11,7 @@ import { eachPack, newRefs, pagesOf } from './page-walk.ts'
 
 /**
  * Every sealed point, by VM and oldest first: its rows, manifest, roots and block maps (invariants 1 to 5 and 8). Pages that the point before has too were
- * looked at with it, so each page is read about once: the cost is a GET a manifest and a root, and all maps once, at most 4 MiB a GET.
+ * looked at with it, so each page is read about once: the cost is a GET a manifest and a root, and all maps once, at most 1 MiB a GET.
  *
  * @param sizes of all packs, from a listing that began after the points were sealed
  */

@@ -44,17 +44,9 @@ export async function countStored(
 const pageAsWanted = ({ mapId, offset, length }: PageRef) => ({ object: mapId, offset, length })
 const blockAsWanted = ({ packId, offset, storedLength }: BlockEntry) => ({ object: packId, offset, length: storedLength })
 
-/** Pages that hold something and that the range touches; both ascending. */
-function touchedRefs({ firstPage, pageCount, extents }: PlannedRange, root: Root): PageRef[] {
-  const perPage = pageBytes(root.blockSize)
-  const inRange = root.pages.within(firstPage, pageCount)
-  if (extents.length === 0) return inRange
-  let next = 0
-  return inRange.filter(({ pageIndex }) => {
-    const start = pageIndex * perPage
-    while (next < extents.length && extents[next]!.offset + extents[next]!.length <= start) next += 1
-    return next < extents.length && extents[next]!.offset < start + perPage
-  })
+/** Pages that hold something and that the range touches. */
+function touchedRefs({ firstPage, pageCount, extents }: PlannedRange, { pages, blockSize }: Root): PageRef[] {
+  return extents.length === 0 ? pages.within(firstPage, pageCount) : pages.touchedBy(extents, blockSize)
 }
 
 function* wantedEntries({ extents }: PlannedRange, { diskSize, blockSize }: Root, pages: readonly Page[]): Generator<BlockEntry> {

@@ -10,13 +10,13 @@ const OURS = 'incompressible, full to s3: varve'
 const BARE = 'incompressible: bare S3 put'
 const STEP = 16 * MiB
 
-/** Random bytes, that nothing can be saved on: a full beside a bare PUT of as many. */
+/** Random bytes, that nothing can be saved on: a full beside a bare PUT of as many. One GiB: each lies in memory several times, and MinIO clears away in its own time. */
 export const noise: Subject = {
   name: 'noise',
   about: 'full backup of incompressible data beside a bare PUT of the same bytes',
 
   async open(parts) {
-    const size = parts.settings.quick ? GiB / 4 : 2 * GiB
+    const size = parts.settings.quick ? GiB / 4 : GiB
     const { platform, s3 } = await parts.ours()
     const platformVmId = await platform.createVm('noise', [size])
     const guest = await platform.guest(platformVmId)

@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { rm } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { MiB } from '@varve/runtime'
@@ -62,6 +63,8 @@ export const scaling: Subject = {
       for (const count of [1, READERS])
         await withReaders(ours, count, readers => parts.sample(oneOf(count), () => measureFull(readers, count === 1 ? vms.one : vms.many)))
       await limit(null)
+      // All are fulls: nothing is built on these, and memory is short.
+      await rm(join(folder, 'repository', 'packs'), { recursive: true })
     }
   },
 

@@ -1,5 +1,6 @@
 import type { Root } from '@varve/block-map'
 import type { Repository } from '@varve/repository'
+import { abortable } from '@varve/runtime/abortable'
 import { CliError } from '../errors.ts'
 import { formatBytes } from '../units.ts'
 import type { StoreCounts } from './counted-store.ts'
@@ -60,7 +61,8 @@ export async function extractDisk({ repository, root, thread, threads, onDamage,
       any.throwIfAborted()
       const piece = feed.next(lane)
       if (piece === undefined) return
-      tally.add(await untilAborted(lane.run(piece), any))
+      // A thread that was asked for a piece is not told to stop: it is terminated.
+      tally.add(await abortable(lane.run(piece), any))
       onProgress(tally.bytes)
     }
   }
@@ -111,13 +113,4 @@ export class Tally {
 function damageError(first: DamagedRange): CliError {
   const { offset, length, code, message } = first
   return new CliError('DATA_DAMAGED', `${formatBytes(length)} at ${offset} cannot be read back: ${code}: ${message}`, { ...first })
-}
-
-/** A thread that was asked for a piece is not told to stop: it is terminated, so its answer is not waited for. */
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(signal.reason)
-    signal.addEventListener('abort', abort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
-  })
 }

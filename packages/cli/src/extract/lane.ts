@@ -86,7 +86,9 @@ export function threadLane(settings: ThreadSettings): Lane {
         if (dead !== undefined) return reject(dead)
         const id = nextId++
         waiting.set(id, { resolve, reject })
-        worker.postMessage({ id, piece } satisfies ToThread)
+        // A copy of the hash: it is a view of the whole root, which would cross with it.
+        const ref = { ...piece.ref, hash: Uint8Array.from(piece.ref.hash) }
+        worker.postMessage({ id, piece: { ...piece, ref } } satisfies ToThread)
       }),
     close: async () => {
       await worker.terminate()

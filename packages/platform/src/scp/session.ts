@@ -1,3 +1,4 @@
+import { abortable } from '@varve/runtime'
 import type { PlatformConnection } from '../driver.ts'
 import { PlatformError } from '../errors.ts'
 import { type SigningKey, signRequest } from './access-key.ts'
@@ -76,14 +77,4 @@ class TokenSession implements Session {
       throw error
     }
   }
-}
-
-function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work
-  return new Promise((resolve, reject) => {
-    const stop = (): void => reject(signal.reason)
-    if (signal.aborted) stop()
-    signal.addEventListener('abort', stop, { once: true })
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
-  })
 }

@@ -41,7 +41,7 @@ export interface GranuleRun {
 
 /**
  * The CBT file of one disk. Its page table (8 bytes for 256 MiB of disk, 1.9 MB for 63 TB) is read whole for a fold or an
- * answer and not kept; its pages one at a time.
+ * answer and not kept; of its pages at most 64 at a time.
  */
 export class CbtStore {
   path: string
@@ -96,9 +96,9 @@ export class CbtStore {
    * Take the bits of a bitmap into the pages under the version `bitmap.header.targetInc`. Repeatable: killed at any point,
    * the next call finishes it.
    *
-   *     header: folding = t, data_crc not set        from here on a fold is open
-   *     each page with bits: table entry, then page  either both are old, or the page raised to t has the entry's CRC
-   *     header: inc_id = t, folding = 0, data_crc    done
+   *     header: folding = t, data_crc not set          from here on a fold is open
+   *     64 pages with bits: their entries, then they   of each: either both are old, or the page raised to t has the entry's CRC
+   *     header: inc_id = t, folding = 0, data_crc      done
    *
    * @throws CbtError CBT_FILE_DAMAGED, MAP_FILE_DAMAGED; DatastoreError DATASTORE_FULL (then call again).
    */
@@ -113,7 +113,7 @@ export class CbtStore {
     else this.#writeHeader({ ...this.header, folding: target, dataCrc: DATA_CRC_NOT_SET })
     step('fold-opened')
     const memory = Buffer.alloc(PAGES_AT_ONCE * CBT_PAGE_SIZE)
-    for (const batch of inBatches(byPage(setRuns(bitmap, granuleCount(this.header.diskSize))), PAGES_AT_ONCE)) {
+    for (const batch of inBatches(byPage(setRuns(bitmap, granuleCount(this.header.diskSize))), { first: PAGES_AT_ONCE })) {
       const indexes = batch.map(({ index }) => index)
       const pages = await this.#readPages(indexes, memory)
       for (const [i, { index, runs }] of batch.entries()) {
@@ -153,7 +153,7 @@ export class CbtStore {
     const memory = Buffer.alloc(PAGES_AT_ONCE * CBT_PAGE_SIZE)
     const first = Math.floor(startOffset / GRANULARITY / VERSIONS_PER_PAGE)
     let looked = 0
-    for (const indexes of inBatches(newerPages(table, first, since), PAGES_AT_ONCE)) {
+    for (const indexes of inBatches(newerPages(table, first, since), { first: 2 })) {
       const pages = await this.#readPages(indexes, memory)
       for (const [i, index] of indexes.entries()) {
         if (areas.full) return areas.result()
@@ -249,12 +249,15 @@ async function allEnded(promises: readonly Promise<void>[]): Promise<void> {
   for (const ended of await Promise.allSettled(promises)) if (ended.status === 'rejected') throw ended.reason
 }
 
-function* inBatches<T>(items: Iterable<T>, size: number): Generator<T[]> {
+/** Each twice as long as the one before, up to PAGES_AT_ONCE: two pages may fill an answer. */
+function* inBatches<T>(items: Iterable<T>, { first }: { readonly first: number }): Generator<T[]> {
+  let size = first
   let batch: T[] = []
   for (const item of items) {
     if (batch.push(item) < size) continue
     yield batch
     batch = []
+    size = Math.min(PAGES_AT_ONCE, size * 2)
   }
   if (batch.length > 0) yield batch
 }

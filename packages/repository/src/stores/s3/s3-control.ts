@@ -1,6 +1,7 @@
 import http from 'node:http'
 import https from 'node:https'
 import { hasCode } from '@varve/errors'
+import { abortable } from '@varve/runtime/abortable'
 import { Client } from 'minio'
 import { RepositoryError } from '../../errors.ts'
 import type { StoredObject, UnfinishedWrite } from '../../store.ts'
@@ -132,6 +133,7 @@ export class S3Control {
       this.#counters[counter] += 1
       const corrections = this.#clock.corrections
       try {
+        // minio-js knows no AbortSignal: the request goes on to its time limit.
         return await abortable(call(), signal)
       } catch (error) {
         signal?.throwIfAborted()
@@ -141,21 +143,6 @@ export class S3Control {
         throw failure
       }
     })
-  }
-}
-
-/** minio-js knows no AbortSignal: the request goes on to its time limit, but nobody waits for it. */
-async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise
-  let stop: (() => void) | undefined
-  const aborted = new Promise<never>((_resolve, reject) => {
-    stop = () => reject(signal.reason)
-    signal.addEventListener('abort', stop, { once: true })
-  })
-  try {
-    return await Promise.race([promise, aborted])
-  } finally {
-    signal.removeEventListener('abort', stop!)
   }
 }
 
