@@ -21,6 +21,7 @@ export function targetChart(rows: readonly TargetRow[]): string {
     ].join('')
   })
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12">
+<title>How far each figure is from its target</title>
 <rect width="${width}" height="${height}" fill="#ffffff"/>
 <text x="${limit}" y="14" text-anchor="middle">target</text><text x="${LABEL + BAR}" y="14" text-anchor="end">twice as good</text>
 ${bars.join('\n')}
