@@ -17,8 +17,18 @@ const MAGIC = 0x47505656 // "VVPG"
 const VERSION = 1
 const CRC_LENGTH = 4
 
+/** Bytes of a page that names so many packs. */
+function encodedLength(blockCount: number, packs: number, storedBlocks: number): number {
+  return HEADER_LENGTH + Math.ceil(blockCount / 8) + packs * 16 + storedBlocks * ENTRY_LENGTH + CRC_LENGTH
+}
+
+/** The most bytes that a page may take encoded: if each block lay in a pack of its own. */
+export function encodedBound(blockCount: number, storedBlocks: number): number {
+  return encodedLength(blockCount, storedBlocks, storedBlocks)
+}
+
 /** The longest encoding of a page; what a reader may have to allocate. */
-export const MAX_PAGE_LENGTH = HEADER_LENGTH + PAGE_BLOCKS / 8 + PAGE_BLOCKS * (16 + ENTRY_LENGTH) + CRC_LENGTH
+export const MAX_PAGE_LENGTH = encodedBound(PAGE_BLOCKS, PAGE_BLOCKS)
 
 /** A page's columns: one value per block, so that no object exists per block. Values of zero blocks are meaningless. */
 export interface PageColumns {
@@ -48,11 +58,6 @@ export function newColumns(pageIndex: number, blockCount: number, packs: readonl
   return { pageIndex, blockCount, stored: stored.fill(0), hashes, pack, offset: offsets, length: lengths, codec, packs }
 }
 
-/** The most bytes that a page may take encoded: if each block lay in a pack of its own. */
-export function encodedBound(blockCount: number, storedBlocks: number): number {
-  return HEADER_LENGTH + Math.ceil(blockCount / 8) + storedBlocks * (16 + ENTRY_LENGTH) + CRC_LENGTH
-}
-
 /** Write a page to the beginning of `out`, which has room for `encodedBound` and may hold anything. @returns its length */
 export function encodePage(page: PageColumns, out: Buffer): number {
   // Packs that no entry refers to any more are left out; the others keep the order of their first use.
@@ -66,7 +71,7 @@ export function encodePage(page: PageColumns, out: Buffer): number {
     if (renumber[pack] === -1) renumber[pack] = packs.push(page.packs[pack]!) - 1
   }
   const bitmapLength = Math.ceil(page.blockCount / 8)
-  const total = HEADER_LENGTH + bitmapLength + packs.length * 16 + storedBlocks * ENTRY_LENGTH + CRC_LENGTH
+  const total = encodedLength(page.blockCount, packs.length, storedBlocks)
   out.fill(0, 0, HEADER_LENGTH + bitmapLength)
   out.writeUInt32LE(MAGIC, 0)
   out.writeUInt16LE(VERSION, 4)
@@ -110,7 +115,7 @@ export function decodePage(bytes: Uint8Array, arena?: PageArena): PageColumns {
   if (blockCount === 0 || blockCount > PAGE_BLOCKS) throw corrupt(`a page cannot hold ${blockCount} blocks`)
   if (storedBlocks > blockCount || packCount > storedBlocks) throw corrupt('its counts disagree')
   const bitmapLength = Math.ceil(blockCount / 8)
-  const total = HEADER_LENGTH + bitmapLength + packCount * 16 + storedBlocks * ENTRY_LENGTH + CRC_LENGTH
+  const total = encodedLength(blockCount, packCount, storedBlocks)
   if (total !== input.length || total !== input.readUInt32LE(24)) throw corrupt('its length does not fit its counts')
 
   let at = HEADER_LENGTH + bitmapLength

@@ -29,7 +29,7 @@ export function tombstone(pageIndex: number): PageRef {
   return { pageIndex, mapId: NO_MAP, offset: 0, length: 0, hash: new Uint8Array(32), storedBlocks: 0 }
 }
 
-export function isTombstone(ref: Pick<PageRef, 'storedBlocks'>): boolean {
+export function isTombstone(ref: PageRef): boolean {
   return ref.storedBlocks === 0
 }
 

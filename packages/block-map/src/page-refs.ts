@@ -2,6 +2,13 @@ import { BlockMapError } from './errors.ts'
 import { checkPageRef, HASH_AT, PAGE_REF_LENGTH, type PageRef, readPageRef, writePageRef } from './page-ref.ts'
 import { type DiskExtent, touchedPages } from './touched-pages.ts'
 
+/** Part of a disk by its pages; `extents`, ascending, say how much of it. */
+export interface PageRange {
+  readonly firstPage: number
+  readonly pageCount: number
+  readonly extents: readonly DiskExtent[]
+}
+
 /**
  * References to pages as bytes, 64 each, so that encodings can simply be put one behind the other.
  *
@@ -95,6 +102,12 @@ export class PageRefs implements Iterable<PageRef> {
       if (ref !== undefined) refs.push(ref)
     }
     return refs
+  }
+
+  /** Of ascending ones: those to pages that a range covers, which are those that its extents touch, or all of its pages without any. */
+  ofRange({ firstPage, pageCount, extents }: PageRange, blockSize: number): PageRef[] {
+    // It may reach over much of a disk and touch little of it.
+    return extents.length === 0 ? this.within(firstPage, pageCount) : this.touchedBy(extents, blockSize)
   }
 
   *[Symbol.iterator](): Generator<PageRef, undefined> {

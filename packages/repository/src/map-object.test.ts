@@ -1,7 +1,7 @@
 import { Page } from '@varve/block-map'
 import { expect, test } from 'vitest'
 import { RepositoryError } from './errors.ts'
-import { decodeMap, encodeMap } from './map-object.ts'
+import { decodeMap, encodeMap, mapBound } from './map-object.ts'
 
 const MAP_ID = 'ab'.repeat(16)
 
@@ -31,8 +31,8 @@ test('a map is the same whatever the buffer held before, and a page may hold a p
     page.setStored(i, Buffer.alloc(32, i), { packId, offset: 32, storedLength: 9, codec: 1 })
   }
   const pages = [page, pageOf(1)]
-  const { bytes } = encodeMap(MAP_ID, pages, length => Buffer.alloc(length, 0xa5))
-  expect(bytes).toEqual(encodeMap(MAP_ID, pages, length => Buffer.alloc(length)).bytes)
+  const { bytes } = encodeMap(MAP_ID, pages, Buffer.alloc(mapBound(pages), 0xa5))
+  expect(bytes).toEqual(encodeMap(MAP_ID, pages, Buffer.alloc(mapBound(pages))).bytes)
   expect(decodeMap(bytes!).pages.length).toBe(2)
 })
 

@@ -13,37 +13,42 @@ export const MAP_HEADER_LENGTH = 32
 /** Where a page tells its own length. */
 const PAGE_LENGTH_AT = 24
 
+/** The most bytes that pages may take as one object. */
+export function mapBound(pages: readonly Page[]): number {
+  return pages.reduce((sum, page) => sum + page.encodedBound, MAP_HEADER_LENGTH)
+}
+
 /**
  * Pages as one object and the references to them. All-zero pages become tombstones; without any other, `bytes` is undefined.
  *
- * @param take a buffer of at least so many bytes, which may hold anything; `bytes` are the beginning of it
+ * @param target has room for `mapBound(pages)` and may hold anything; `bytes` are the beginning of it
  */
 export function encodeMap(
   mapId: string,
   pages: readonly Page[],
-  take: (length: number) => Buffer = Buffer.allocUnsafeSlow,
+  target: Buffer = Buffer.allocUnsafeSlow(mapBound(pages)),
 ): { readonly bytes: Buffer | undefined; readonly refs: PageRef[] } {
-  const stored = pages.filter(page => page.storedBlocks > 0)
-  const map = stored.length === 0 ? undefined : take(stored.reduce((sum, page) => sum + page.encodedBound, MAP_HEADER_LENGTH))
   const refs: PageRef[] = []
+  let stored = 0
   let offset = MAP_HEADER_LENGTH
   for (const page of pages) {
     if (page.storedBlocks === 0) {
       refs.push(tombstone(page.pageIndex))
       continue
     }
-    const length = page.encodeInto(map!.subarray(offset))
+    const length = page.encodeInto(target.subarray(offset))
     refs.push({ pageIndex: page.pageIndex, mapId, offset, length, hash: page.hash(), storedBlocks: page.storedBlocks })
     offset += length
+    stored += 1
   }
-  if (map === undefined) return { bytes: undefined, refs }
-  map.fill(0, 0, MAP_HEADER_LENGTH)
-  map.writeUInt32LE(MAGIC, 0)
-  map.writeUInt16LE(VERSION, 4)
-  map.write(mapId, 8, 16, 'hex')
-  map.writeUInt32LE(stored.length, 24)
-  map.writeUInt32LE(crc32(map.subarray(0, 28)), 28)
-  return { bytes: map.subarray(0, offset), refs }
+  if (stored === 0) return { bytes: undefined, refs }
+  target.fill(0, 0, MAP_HEADER_LENGTH)
+  target.writeUInt32LE(MAGIC, 0)
+  target.writeUInt16LE(VERSION, 4)
+  target.write(mapId, 8, 16, 'hex')
+  target.writeUInt32LE(stored, 24)
+  target.writeUInt32LE(crc32(target.subarray(0, 28)), 28)
+  return { bytes: target.subarray(0, offset), refs }
 }
 
 /** A page from its bytes in a map, checked against the reference to it. @throws RepositoryError MAP_DAMAGED */

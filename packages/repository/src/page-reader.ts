@@ -15,6 +15,12 @@ interface WantedPage extends Wanted {
 /** ~45 KB each in memory. */
 const CACHED_PAGES = 256
 
+export interface PagesOptions {
+  readonly signal?: AbortSignal
+  /** Where they lie, for pages that will not be asked for again; what is in it stays. */
+  readonly arena?: PageArena
+}
+
 /** Reads pages out of map objects, neighbours together, and keeps those used last. */
 export class PageReader {
   readonly #store: Store
@@ -28,10 +34,7 @@ export class PageReader {
   }
 
   /** @throws RepositoryError MAP_MISSING, MAP_DAMAGED, and what the store throws */
-  async getPages(
-    refs: readonly PageRef[],
-    { signal, arena }: { readonly signal?: AbortSignal; readonly arena?: PageArena } = {},
-  ): Promise<Page[]> {
+  async getPages(refs: readonly PageRef[], { signal, arena }: PagesOptions = {}): Promise<Page[]> {
     const pages = new Array<Page | undefined>(refs.length)
     const wanted: WantedPage[] = []
     for (const [at, ref] of refs.entries()) {

@@ -1,13 +1,13 @@
-import { decodeRoot, encodeRoot, type Page, type PageArena, type PageRef, type Root } from '@varve/block-map'
+import { decodeRoot, encodeRoot, type Page, type PageRef, type Root } from '@varve/block-map'
 import { abortable } from '@varve/runtime/abortable'
 import { type BlockCompressor, openCompressor } from './codec/codec.ts'
 import { KeptBuffers } from './kept-buffers.ts'
 import { manifestKey, manifestPrefix, mapKey, type NewObjectId, POINTS_PREFIX, rootKey } from './keys.ts'
 import { LruCache } from './lru-cache.ts'
 import { decodeManifest, encodeManifest, MAX_MANIFEST_LENGTH, type RestorePointManifest } from './manifest.ts'
-import { encodeMap } from './map-object.ts'
+import { encodeMap, mapBound } from './map-object.ts'
 import { PackWriter, type PackWriterOptions, type WrittenObject } from './pack-writer.ts'
-import { PageReader } from './page-reader.ts'
+import { PageReader, type PagesOptions } from './page-reader.ts'
 import { type ReadBackOptions, readBack } from './read-back.ts'
 import { type BlockRequest, type BlockResult, type ReadBlocksOptions, readBlocks } from './read-blocks.ts'
 import { ReadBuffers } from './read-buffers.ts'
@@ -16,11 +16,6 @@ import type { Store } from './store.ts'
 
 export interface CallOptions {
   readonly signal?: AbortSignal
-}
-
-export interface PagesOptions extends CallOptions {
-  /** Where they lie, for pages that will not be asked for again; what is in it stays. */
-  readonly arena?: PageArena
 }
 
 /**
@@ -113,14 +108,13 @@ class StoredRepository implements Repository {
   async putMap(newId: NewObjectId, pages: readonly Page[], options: CallOptions = {}): ReturnType<Repository['putMap']> {
     const mapId = newId()
     // A pack's buffer, which is idle by now and longer than any map.
-    let buffer: Buffer | undefined
-    const { bytes, refs } = encodeMap(mapId, pages, length => (buffer = this.#buffers.takeAtLeast(length)))
-    if (bytes === undefined) return { object: undefined, refs }
+    const buffer = this.#buffers.takeAtLeast(mapBound(pages))
+    const { bytes, refs } = encodeMap(mapId, pages, buffer)
     const key = mapKey(mapId)
-    await this.store.put(key, bytes, options)
+    if (bytes !== undefined) await this.store.put(key, bytes, options)
     // After a failure something may still read it; it is left to the garbage collector.
-    this.#buffers.giveBack(buffer!)
-    return { object: { key, size: bytes.length, kind: 'map' }, refs }
+    this.#buffers.giveBack(buffer)
+    return { object: bytes && { key, size: bytes.length, kind: 'map' }, refs }
   }
 
   getPages(refs: readonly PageRef[], options: PagesOptions = {}): Promise<Page[]> {

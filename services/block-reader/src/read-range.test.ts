@@ -1,7 +1,7 @@
-import { decodePageRefs, PageRefs } from '@varve/block-map'
+import { decodePageRefs, pageBytes } from '@varve/block-map'
 import type { Catalog, RangeResult } from '@varve/catalog-client'
 import type { AttemptedRange } from '@varve/range-worker'
-import { MemoryStore, openRepository } from '@varve/repository'
+import { namePages, SIX_PAGES } from '@varve/repository/testing'
 import { expect, test } from 'vitest'
 import { readRange } from './read-range.ts'
 
@@ -14,30 +14,20 @@ const range = {
   extents: [{ offset: 0, length: 512 }],
   parentImageId: 'parent',
 } as unknown as AttemptedRange
-const pageBytes = 1024 * 65_536
+const PAGE = pageBytes(65_536)
 const signal = new AbortController().signal
 
 test('the lane gets the attempt, the extents, and what the root of the parent says of the pages that they touch', async () => {
-  const repository = await openRepository(new MemoryStore(), { create: true, blockSize: 65_536 })
-  const pages = [0, 2, 3, 5].map(pageIndex => ({
-    pageIndex,
-    mapId: 'a'.repeat(32),
-    offset: 32,
-    length: 100,
-    hash: Buffer.alloc(32),
-    storedBlocks: 1,
-  }))
-  const geometry = { diskSize: 6 * pageBytes, blockSize: 65_536 }
-  const rootKey = await repository.putRoot({ imageId: 'parent', ...geometry, pages: PageRefs.from(pages) })
+  const { repository, rootKey } = await namePages('parent', [0, 2, 3, 5])
   const catalog = { getImageRoot: async (imageId: string) => ({ rootKey: `images/${imageId}.root` }) } as unknown as Catalog
   expect(rootKey).toBe('images/parent.root')
   const extents = [
-    { offset: pageBytes, length: pageBytes },
-    { offset: 3 * pageBytes - 1, length: 2 },
+    { offset: PAGE, length: PAGE },
+    { offset: 3 * PAGE - 1, length: 2 },
   ]
-  const wide = { ...range, ...geometry, extents }
+  const wide = { ...range, ...SIX_PAGES, extents }
   const { parentPages, ...task } = await readRange.plan(wide, { catalog, repository, signal })
-  expect(task).toEqual({ attemptId: range.attemptId, ...geometry, extents })
+  expect(task).toEqual({ attemptId: range.attemptId, ...SIX_PAGES, extents })
   expect(decodePageRefs(parentPages!).map(({ pageIndex }) => pageIndex)).toEqual([2, 3])
   expect(await readRange.plan({ ...range, parentImageId: null }, { catalog, repository, signal })).toMatchObject({ parentPages: null })
   await expect(readRange.plan(range, { catalog, repository, signal })).rejects.toMatchObject({ code: 'PARENT_DIFFERS' })

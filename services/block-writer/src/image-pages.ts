@@ -1,4 +1,4 @@
-import { decodePageRefs, encodePageRefs, type Page, type PageRef, pageBytes } from '@varve/block-map'
+import { decodePageRefs, encodePageRefs, type Page, type PageRange, type PageRef, pageBytes } from '@varve/block-map'
 import type { Extent } from '@varve/cbt'
 import { hasCode } from '@varve/errors'
 import type { Repository } from '@varve/repository'
@@ -17,24 +17,18 @@ interface Wanted extends DiskGeometry {
   readonly onDamage: 'fail' | 'continue'
 }
 
-interface Covered extends DiskGeometry {
-  readonly firstPage: number
-  readonly pageCount: number
-  /** Empty: all of the pages. */
-  readonly extents: readonly Extent[]
-}
-
 /**
  * The image's references to the pages that a range covers, encoded. A root is 16 MiB for 63 TiB: only these few go to a lane.
  *
  * @throws BlockWriterError SOURCE_IMAGE_DIFFERS, RepositoryError, BlockMapError
  */
 export async function sourcePagesOf(
-  { firstPage, pageCount, extents, diskSize, blockSize }: Covered,
+  range: DiskGeometry & PageRange,
   sourceRootKey: string,
   repository: Pick<Repository, 'getRoot'>,
   signal: AbortSignal,
 ): Promise<Buffer> {
+  const { diskSize, blockSize } = range
   const root = await repository.getRoot(sourceRootKey, { signal })
   if (root.diskSize !== diskSize || root.blockSize !== blockSize) {
     throw new BlockWriterError(
@@ -42,8 +36,7 @@ export async function sourcePagesOf(
       `root ${sourceRootKey} is of a disk of ${root.diskSize} bytes in blocks of ${root.blockSize}`,
     )
   }
-  // A range may reach over much of a disk and touch little of it.
-  return encodePageRefs(extents.length === 0 ? root.pages.within(firstPage, pageCount) : root.pages.touchedBy(extents, blockSize))
+  return encodePageRefs(root.pages.ofRange(range, blockSize))
 }
 
 /** The pages of an image that a range covers. @throws RepositoryError, BlockMapError */

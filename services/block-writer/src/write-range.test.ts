@@ -1,8 +1,9 @@
-import { decodePageRefs, PageRefs } from '@varve/block-map'
+import { decodePageRefs, pageBytes } from '@varve/block-map'
 import type { Catalog, RangeResult } from '@varve/catalog-client'
 import type { Extent } from '@varve/cbt'
 import type { AttemptedRange } from '@varve/range-worker'
-import { MemoryStore, openRepository, type Repository } from '@varve/repository'
+import type { Repository } from '@varve/repository'
+import { namePages, SIX_PAGES } from '@varve/repository/testing'
 import { beforeAll, expect, test } from 'vitest'
 import { writeRange } from './write-range.ts'
 
@@ -20,30 +21,21 @@ const range = {
 const catalog = { getImageRoot: async (imageId: string) => ({ rootKey: `images/${imageId}.root` }) } as unknown as Catalog
 
 const signal = new AbortController().signal
-const pageBytes = 1024 * 65_536
+const PAGE = pageBytes(65_536)
 let repository: Repository
 beforeAll(async () => {
-  repository = await openRepository(new MemoryStore(), { create: true, blockSize: 65_536 })
-  const pages = [0, 3, 4, 5].map(pageIndex => ({
-    pageIndex,
-    mapId: 'a'.repeat(32),
-    offset: 32,
-    length: 100,
-    hash: Buffer.alloc(32),
-    storedBlocks: 1,
-  }))
-  await repository.putRoot({ imageId: 'source', diskSize: 6 * pageBytes, blockSize: 65_536, pages: PageRefs.from(pages) })
+  repository = (await namePages('source', [0, 3, 4, 5])).repository
 })
 
 test('the lane gets the pages, and what the root of the image says of them', async () => {
-  const wide = { ...range, diskSize: 6 * pageBytes }
+  const wide = { ...range, ...SIX_PAGES }
   const pagesOf = async (extents: readonly Extent[]): Promise<number[]> => {
     const { sourcePages, ...task } = await writeRange.plan({ ...wide, extents }, { catalog, repository, signal })
-    expect(task).toEqual({ diskSize: 6 * pageBytes, blockSize: 65_536, firstPage: 3, pageCount: 2, extents, onDamage: 'continue' })
+    expect(task).toEqual({ ...SIX_PAGES, firstPage: 3, pageCount: 2, extents, onDamage: 'continue' })
     return decodePageRefs(sourcePages).map(({ pageIndex }) => pageIndex)
   }
   expect(await pagesOf([])).toEqual([3, 4])
-  expect(await pagesOf([{ offset: 5 * pageBytes - 512, length: 512 }])).toEqual([4])
+  expect(await pagesOf([{ offset: 5 * PAGE - 512, length: 512 }])).toEqual([4])
   await expect(writeRange.plan(range, { catalog, repository, signal })).rejects.toMatchObject({ code: 'SOURCE_IMAGE_DIFFERS' })
 })
 

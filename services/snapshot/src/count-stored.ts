@@ -25,7 +25,7 @@ export async function countStored(
   let [bytes, gets, looked, planned, pages] = [0, 1, 0, 0, 0]
   for await (const batch of ranges.batches()) {
     for (const range of batch) {
-      const refs = touchedRefs(range, root)
+      const refs = root.pages.ofRange(range, root.blockSize)
       // At least one: nothing can be told from none.
       if (looked > 0 && pages + refs.length > mostPages) break
       pages += refs.length
@@ -43,11 +43,6 @@ export async function countStored(
 
 const pageAsWanted = ({ mapId, offset, length }: PageRef) => ({ object: mapId, offset, length })
 const blockAsWanted = ({ packId, offset, storedLength }: BlockEntry) => ({ object: packId, offset, length: storedLength })
-
-/** Pages that hold something and that the range touches. */
-function touchedRefs({ firstPage, pageCount, extents }: PlannedRange, { pages, blockSize }: Root): PageRef[] {
-  return extents.length === 0 ? pages.within(firstPage, pageCount) : pages.touchedBy(extents, blockSize)
-}
 
 function* wantedEntries({ extents }: PlannedRange, { diskSize, blockSize }: Root, pages: readonly Page[]): Generator<BlockEntry> {
   const all = pages.map(page => ({ offset: page.pageIndex * pageBytes(blockSize), length: page.blockCount * blockSize }))

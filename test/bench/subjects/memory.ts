@@ -1,5 +1,4 @@
 import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type PageRef, PageRefs, pageCount } from '@varve/block-map'
@@ -7,6 +6,7 @@ import { openRepository, openStore } from '@varve/repository'
 import { TiB } from '@varve/runtime'
 import { noise } from '../../support/pattern.ts'
 import { startBenchPlatform } from '../bench-platform.ts'
+import { endChild } from '../end-child.ts'
 import { startOurProcesses } from '../our-system.ts'
 import { treePeakMemory } from '../process-usage.ts'
 import { times } from '../samples.ts'
@@ -56,7 +56,7 @@ export const memory: Subject = {
       // It remembers roots: another one goes on.
       const planner = ours.services.children.get('snapshot')!
       plannerPeak = treePeakMemory(planner.pid!)
-      await end(planner)
+      await endChild(planner)
       await fillRoot(options.repository, vmId)
       await ours.services.start('snapshot')
       await ours.services.ready()
@@ -77,12 +77,6 @@ export const memory: Subject = {
       atMost('memory of any process, 63 TiB', all.length === 0 ? undefined : Math.max(...all), LIMIT, 'MB'),
     ]
   },
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  const ended = once(child, 'exit')
-  child.kill('SIGTERM')
-  await ended
 }
 
 /** Give the root of the newest point a page everywhere. Those that are new are named only, nobody may look at them. */

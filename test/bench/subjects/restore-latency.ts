@@ -1,10 +1,10 @@
-import { once } from 'node:events'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { KiB, MiB } from '@varve/runtime'
 import { noise } from '../../support/pattern.ts'
 import { makeRelay } from '../../support/relay.ts'
 import { type BenchPlatform, startBenchPlatform } from '../bench-platform.ts'
+import { endChild } from '../end-child.ts'
 import { measureProcesses } from '../measure.ts'
 import { type OurProcesses, runSeconds, startOurProcesses } from '../our-system.ts'
 import type { Subject } from '../subject.ts'
@@ -60,9 +60,7 @@ export const restoreLatency: Subject = {
             return { ...measured, wall: runSeconds(result) }
           })
         } finally {
-          const ended = once(writer, 'exit')
-          writer.kill('SIGTERM')
-          await ended
+          await endChild(writer)
           if (made !== null) await platform.removeVm(made)
         }
       }

@@ -1,5 +1,4 @@
 import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { rm } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
@@ -7,6 +6,7 @@ import { MiB } from '@varve/runtime'
 import { noise } from '../../support/pattern.ts'
 import { type BenchPlatform, startBenchPlatform } from '../bench-platform.ts'
 import { holdTo, requireTaskset } from '../cores.ts'
+import { endChild } from '../end-child.ts'
 import { type Measured, measureProcesses } from '../measure.ts'
 import { type OurProcesses, runSeconds, startOurProcesses } from '../our-system.ts'
 import { times } from '../samples.ts'
@@ -99,14 +99,7 @@ async function withReaders(ours: OurProcesses, count: number, act: (readers: rea
     await ours.services.ready()
     await act(readers)
   } finally {
-    await Promise.all(
-      readers.map(async reader => {
-        if (reader.exitCode !== null || reader.signalCode !== null) return
-        const ended = once(reader, 'exit')
-        reader.kill('SIGTERM')
-        await ended
-      }),
-    )
+    await Promise.all(readers.map(endChild))
   }
 }
 

@@ -112,7 +112,7 @@ export class CbtStore {
     if (redo) await this.#checkPages(table, bitmap)
     else this.#writeHeader({ ...this.header, folding: target, dataCrc: DATA_CRC_NOT_SET })
     step('fold-opened')
-    const memory = Buffer.alloc(PAGES_AT_ONCE * CBT_PAGE_SIZE)
+    const memory = Buffer.allocUnsafeSlow(PAGES_AT_ONCE * CBT_PAGE_SIZE)
     for (const batch of inBatches(byPage(setRuns(bitmap, granuleCount(this.header.diskSize))), { first: PAGES_AT_ONCE })) {
       const indexes = batch.map(({ index }) => index)
       const pages = await this.#readPages(indexes, memory)
@@ -150,7 +150,7 @@ export class CbtStore {
     const { diskSize } = this.header
     const table = await this.#readTable(true)
     const areas = new AreaCollector(startOffset, diskSize, maxAreas)
-    const memory = Buffer.alloc(PAGES_AT_ONCE * CBT_PAGE_SIZE)
+    const memory = Buffer.allocUnsafeSlow(PAGES_AT_ONCE * CBT_PAGE_SIZE)
     const first = Math.floor(startOffset / GRANULARITY / VERSIONS_PER_PAGE)
     let looked = 0
     for (const indexes of inBatches(newerPages(table, first, since), { first: 2 })) {
